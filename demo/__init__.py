@@ -1,0 +1,1 @@
+"""Photo and question in, two streamed answers out: the chain, the models and the page."""
