@@ -1,0 +1,194 @@
+"""Measure a pair on validation samples.
+
+``python -m training.evaluate --samples data/validation --output runs/evaluation``
+
+Both sides answer every question on its degraded and on its clean picture, greedily, in batches. Figures: completeness
+of the chains, F1 of the degradation types, mean intensity error, multiple-choice accuracy; over all and by source.
+Every answer is kept in OUTPUT/answers.jsonl as it comes, so that a run which was killed goes on and figures can be
+computed again.
+"""
+
+import argparse
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from degradations import Recipe, Score
+from demo import models
+from demo.chain import parse_chain, question_with_options, read_answer
+from training.data import read_samples
+from training.synthesize import read_rows
+
+PICTURES = {"degraded": "image", "clean": "clean"}
+"""State of the picture -> column of the samples."""
+
+
+def answer_all(pair: models.Pair, rows: list[dict], path: Path, batch_size: int, max_new_tokens: int) -> list[dict]:
+    """Answers of both sides to all rows in both states, as ``{"id", "side", "state", "text"}``.
+
+    Stored ones are not asked for again.
+    """
+    stored = read_rows(path)
+    path.write_text("".join(json.dumps(answer) + "\n" for answer in stored))  # without a last line that was cut off
+    done = {(answer["id"], answer["side"], answer["state"]) for answer in stored}
+    with path.open("a") as file:
+        for side in pair.sides:
+            for state, column in PICTURES.items():
+                # Longest questions together: little padding.
+                missing = sorted(
+                    (row for row in rows if (row["id"], side.name, state) not in done),
+                    key=lambda row: len(question(row)),
+                )
+                for start in tqdm(range(0, len(missing), batch_size), desc=f"{side.name}, {state} pictures"):
+                    batch = missing[start : start + batch_size]
+                    texts = generate(
+                        side, [row[column] for row in batch], [question(row) for row in batch], max_new_tokens
+                    )
+                    answers = [
+                        {"id": row["id"], "side": side.name, "state": state, "text": text}
+                        for row, text in zip(batch, texts, strict=True)
+                    ]
+                    file.write("".join(json.dumps(answer) + "\n" for answer in answers))
+                    file.flush()
+                    stored += answers
+    return stored
+
+
+def question(row: dict) -> str:
+    return question_with_options(row["question"], row["options"])
+
+
+@torch.inference_mode()
+def generate(side: models.Side, paths: list[str], questions: list[str], max_new_tokens: int) -> list[str]:
+    """Greedy answers of one side to a batch of pictures and questions."""
+    checkpoint = side.checkpoint
+    conversations = []
+    for path, text in zip(paths, questions, strict=True):
+        with Image.open(path) as image:
+            picture = {"type": "image", "image": image.convert("RGB")}
+        content = [picture, {"type": "text", "text": side.prompt_for(text)}]
+        conversations.append([{"role": "user", "content": content}])
+    inputs = checkpoint.processor.apply_chat_template(
+        conversations,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+        add_generation_prompt=True,
+        processor_kwargs={"padding": True},
+    ).to(checkpoint.base.device, checkpoint.base.dtype)
+    options = (
+        {"adapter_names": [side.adapter or "__base__"] * len(paths)} if hasattr(checkpoint.model, "peft_config") else {}
+    )
+    output = checkpoint.model.generate(**inputs, do_sample=False, max_new_tokens=max_new_tokens, **options)
+    return checkpoint.processor.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+
+
+def figures(rows: Iterable[dict], answers: list[dict]) -> dict:
+    """Figures of a set of samples from its stored answers; None where there is nothing to measure."""
+    rows = {row["id"]: row for row in rows}
+    texts: dict[tuple[str, str], dict[int, str]] = {}
+    for answer in answers:
+        if answer["id"] in rows:
+            texts.setdefault((answer["side"], answer["state"]), {})[answer["id"]] = answer["text"]
+    chains = {
+        state: {index: parse_chain(text) for index, text in texts[("robust", state)].items()} for state in PICTURES
+    }
+    degraded = Score.of((Recipe.parse(rows[i]["recipe"]), chain.recipe) for i, chain in chains["degraded"].items())
+    clean = Score.of((Recipe(), chain.recipe) for chain in chains["clean"].values())
+    everything = [chain for state in chains.values() for chain in state.values()]
+    result = {
+        "samples": len(rows),
+        "chains complete": sum(chain.complete for chain in everything) / len(everything),
+        "types F1": degraded.f1,
+        "types precision": degraded.precision,
+        "types recall": degraded.recall,
+        "intensity error": degraded.intensity_error,
+        "inventions per clean picture": clean.inventions / len(rows),
+    }
+    for state in PICTURES:
+        result[f"accuracy, {state}, baseline"] = accuracy(rows, texts[("baseline", state)])
+        result[f"accuracy, {state}, robust"] = accuracy(rows, {i: chain.answer for i, chain in chains[state].items()})
+    return result
+
+
+def accuracy(rows: dict[int, dict], texts: dict[int, str]) -> float | None:
+    """Share of multiple-choice questions answered right; an answer that names no option is wrong."""
+    right = [
+        read_answer(text, rows[i]["options"]) == rows[i]["answer_index"]
+        for i, text in texts.items()
+        if rows[i]["options"]
+    ]
+    return sum(right) / len(right) if right else None
+
+
+def by_type(rows: list[dict], answers: list[dict]) -> dict[str, dict]:
+    """F1 and intensity error of every degradation by itself, on degraded pictures."""
+    applied = {row["id"]: Recipe.parse(row["recipe"]) for row in rows}
+    pairs = [
+        (applied[answer["id"]], parse_chain(answer["text"]).recipe)
+        for answer in answers
+        if (answer["side"], answer["state"]) == ("robust", "degraded") and answer["id"] in applied
+    ]
+    result = {}
+    for name in sorted({name for pair in pairs for recipe in pair for name in recipe}):
+        score = Score.of([tuple(Recipe({name: recipe.get(name, 0.0)}) for recipe in pair) for pair in pairs])
+        result[name] = {"F1": score.f1, "intensity error": score.intensity_error}
+    return result
+
+
+def source_of(row: dict) -> str:
+    """The three families that are reported: garments, natural photos, composed scenes."""
+    return {"garment": "garments", "object": "natural photos"}.get(row["kind"], "composed scenes")
+
+
+def table(columns: dict[str, dict]) -> str:
+    """Figures side by side as Markdown."""
+    names = list(next(iter(columns.values())))
+    lines = ["| | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
+    for name in names:
+        lines.append(f"| {name} | " + " | ".join(_shown(column.get(name)) for column in columns.values()) + " |")
+    return "\n".join(lines)
+
+
+def _shown(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return str(value) if isinstance(value, int) else f"{value:.3f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=Path, required=True, help="folder made by training.synthesize")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the answers and the figures")
+    parser.add_argument("--limit", type=int, help="use the first samples only")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--max-new-tokens", type=int, help="default: the pair's own")
+    models.add_arguments(parser)
+    arguments = parser.parse_args()
+    pair = models.load_pair(models.spec_from(arguments), fallback=False)
+    print(pair.notice)
+    rows = read_samples(arguments.samples, arguments.limit)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    answers = answer_all(
+        pair,
+        rows,
+        arguments.output / "answers.jsonl",
+        arguments.batch_size,
+        arguments.max_new_tokens or pair.max_new_tokens,
+    )
+    columns = {"all": figures(rows, answers)}
+    for source in ("natural photos", "garments", "composed scenes"):
+        chosen = [row for row in rows if source_of(row) == source]
+        if chosen:
+            columns[source] = figures(chosen, answers)
+    types = by_type(rows, answers)
+    (arguments.output / "results.json").write_text(json.dumps({**columns, "by type": types}, indent=2))
+    print(table(columns), "", table(types), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Stage 1, the eyes: teach the embedded model's vision tower and projector to see degradations.
+
+``python -m training.perceive --samples data/train --output runs/perceive``
+
+Two linear heads on the mean of the projected image tokens name the degradations and their intensities on degraded
+pictures. On clean pictures under ordinary variation a third head names the main thing, and the tower is kept close to
+what it knew: its features must still give the ImageNet classifier's verdict. The heads stay beside the model for comparison.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import Trainer, TrainingArguments, set_seed
+from trl import TrlParser
+
+from training.chains import write_chain
+from training.corpus import thing_numbers
+from training.data import TYPES, PerceptionSamples, read_samples
+from training.embedded import (
+    IMAGE_SIZE,
+    INTENSITY_STEP,
+    build_model,
+    build_processor,
+    build_tokenizer,
+    load_imagenet_tower,
+)
+from training.resume import finished_checkpoint
+
+
+@dataclass
+class PerceiveArguments:
+    samples: Path = field(metadata={"help": "folder made by training.synthesize"})
+    limit: int | None = field(default=None, metadata={"help": "use the first samples only"})
+
+
+class Perception(nn.Module):
+    """The model's tower and projector with the heads of this stage.
+
+    Args:
+        model: the embedded vision-language model; trained in place.
+        things: number of names of the third head.
+    """
+
+    def __init__(self, model: nn.Module, things: int):
+        super().__init__()
+        self.tower = model.model.vision_tower
+        self.projector = model.model.multi_modal_projector
+        width = model.config.text_config.hidden_size
+        self.presence = nn.Linear(width, len(TYPES))
+        self.intensity = nn.Linear(width, len(TYPES))
+        self.thing = nn.Linear(width, things)
+        self.teacher = build_teacher()
+        freeze_early(self.tower)
+
+    def train(self, mode: bool = True):
+        """Batch statistics stay ImageNet's: a batch of degraded pictures has others than a single clean one."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+    def look(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pictures (batch, 3, size, size) -> mean features (batch, 1280), mean projected token (batch, width)."""
+        features = self.tower(pixel_values).last_hidden_state
+        tokens = features.flatten(2).transpose(1, 2)
+        return features.mean((2, 3)), self.projector(tokens).mean(1)
+
+    def forward(self, degraded, clean, presence, intensity, thing) -> dict[str, torch.Tensor]:
+        """Batch of pictures and targets (see `PerceptionSamples`; fewer clean pictures than degraded ones) -> loss."""
+        _, seen = self.look(degraded)
+        predicted = self.intensity(seen).sigmoid()
+        named = functional.binary_cross_entropy_with_logits(self.presence(seen).float(), presence)
+        strength = (presence * (predicted.float() - intensity).abs()).sum() / presence.sum().clamp(min=1)
+        features, seen_clean = self.look(clean)
+        with torch.no_grad():
+            known = self.teacher(clean)
+        kept = functional.kl_div(
+            self.teacher.classifier(features).float().log_softmax(-1), known.float().softmax(-1), reduction="batchmean"
+        )
+        told = functional.cross_entropy(self.thing(seen_clean).float(), thing, ignore_index=-1, reduction="sum")
+        told = told / (thing >= 0).sum().clamp(min=1)
+        return {"loss": 4 * named + 4 * strength + 0.5 * kept + 0.2 * told}
+
+
+FROZEN_BLOCKS = 3
+"""The first blocks of the tower see edges and grain already, and their gradients cost half of a step."""
+
+
+def freeze_early(tower: nn.Module) -> None:
+    for module in (tower.embeddings, *tower.encoder.blocks[:FROZEN_BLOCKS]):
+        module.requires_grad_(False)
+
+
+class _Teacher(nn.Module):
+    """The ImageNet classifier as published, frozen."""
+
+    def __init__(self, tower: nn.Module, classifier: nn.Linear):
+        super().__init__()
+        self.tower, self.classifier = tower, classifier
+        self.requires_grad_(False)
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        features = self.tower(pixel_values).last_hidden_state
+        return self.classifier(features.mean((2, 3)))
+
+
+def build_teacher() -> _Teacher:
+    tower = build_model(build_tokenizer([])).model.vision_tower
+    return _Teacher(tower, load_imagenet_tower(tower))
+
+
+CLEAN_EVERY = 3
+
+
+def collate(items: list[dict]) -> dict[str, torch.Tensor]:
+    """Every degraded picture, and every CLEAN_EVERY-th clean one: less keeps knowledge than learns it."""
+    batch = {key: torch.stack([item[key] for item in items]) for key in ("degraded", "presence", "intensity")}
+    batch["clean"] = torch.stack([item["clean"] for item in items[::CLEAN_EVERY]])
+    batch["thing"] = torch.tensor([item["thing"] for item in items[::CLEAN_EVERY]])
+    return batch
+
+
+def main() -> None:
+    parser = TrlParser((PerceiveArguments, TrainingArguments))
+    arguments, training = parser.parse_args_and_config()
+    set_seed(training.seed)
+    rows = read_samples(arguments.samples, arguments.limit)
+    texts = [f"{row['question']}\n{' '.join(row['options'])}\n{write_chain(row, step=INTENSITY_STEP)}" for row in rows]
+    processor = build_processor(build_tokenizer(texts))
+    model = build_model(processor.tokenizer)
+    things = thing_numbers()
+    perception = Perception(model, len(things))
+    training.remove_unused_columns = False
+    training.label_names = ["presence"]
+    trainer = Trainer(
+        perception,
+        training,
+        data_collator=collate,
+        train_dataset=PerceptionSamples(rows, things, IMAGE_SIZE, training.seed),
+    )
+    trainer.train(resume_from_checkpoint=finished_checkpoint(training.output_dir))
+    # The heads stay beside the model: evaluation compares what the eyes see with what the words say.
+    model.save_pretrained(training.output_dir)
+    processor.save_pretrained(training.output_dir)
+    heads = {name: getattr(perception, name).state_dict() for name in ("presence", "intensity", "thing")}
+    torch.save(heads, Path(training.output_dir) / "heads.pt")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""Stage 2, the words: teach the embedded base to answer, and to name what its eyes see.
+
+``python -m training.pretrain --config training/configs/pretrain.yaml``
+
+Two tasks, half and half. On clean pictures under ordinary variation: the question, answered directly; this is what the
+baseline does in the demo. On degraded pictures: ``NAMING`` answered by a recipe, so that the words for degradations and
+the numbers are there for the adapter to build on. The tower rests, so its features are computed once.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+from transformers import AutoModelForImageTextToText, AutoProcessor, Trainer, TrainingArguments, set_seed
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+from trl import TrlParser
+
+from degradations import Recipe
+from demo.chain import question_with_options
+from training.chains import on_grid
+from training.corpus import read_things, thing_numbers
+from training.data import PerceptionSamples, read_samples
+from training.embedded import IMAGE_SIZE, INTENSITIES, INTENSITY_STEP
+from training.questions import OPTIONS, WORDING
+from training.resume import finished_checkpoint
+
+NAMING = "Which degradations are in this picture, and how strong are they?"
+
+
+@dataclass
+class PretrainArguments:
+    samples: Path = field(metadata={"help": "folder made by training.synthesize"})
+    model: Path = field(metadata={"help": "output of training.perceive"})
+    limit: int | None = field(default=None, metadata={"help": "use the first samples only"})
+    views: int = field(default=2, metadata={"help": "how often each picture is asked about, each time in other words"})
+    open_share: float = field(default=0.3, metadata={"help": "share of photo questions asked without options"})
+    intensity_blur: float = field(default=0.05, metadata={"help": "spread of the target over neighbouring intensities"})
+
+
+class TextSamples(Dataset):
+    """Conversations over cached features.
+
+    Item 2n answers a question on clean picture n, item 2n + 1 names the degradations of degraded picture n.
+    """
+
+    def __init__(self, rows: list[dict], processor, views: int, open_share: float, seed: int):
+        self.rows, self.processor, self.views, self.open_share, self.seed = rows, processor, views, open_share, seed
+        vocabulary = read_things().values()
+        self.names = {
+            group: sorted({thing.name for thing in vocabulary if thing.group == group})
+            for group in ("object", "garment")
+        }
+
+    def __len__(self) -> int:
+        return 2 * self.views * len(self.rows)
+
+    def __getitem__(self, item: int) -> dict:
+        index, view, names = (item // 2) % len(self.rows), item // 2 // len(self.rows), item % 2 == 1
+        row = self.rows[index]
+        if names:
+            question, answer = NAMING, str(on_grid(Recipe.parse(row["recipe"]), INTENSITY_STEP))
+        else:
+            question, answer = self._ask(row, np.random.default_rng([self.seed, row["id"], view]))
+        prompt = f"<|user|>{self.processor.image_token * 49}{question}<|end|><|assistant|>"
+        tokenizer = self.processor.tokenizer
+        start = tokenizer(prompt, add_special_tokens=False).input_ids
+        end = tokenizer(answer + tokenizer.eos_token, add_special_tokens=False).input_ids
+        return {"picture": 2 * index + names, "input_ids": start + end, "labels": [-100] * len(start) + end}
+
+    def _ask(self, row: dict, rng: np.random.Generator) -> tuple[str, str]:
+        """The row's question, for photos in other words and with other options every time."""
+        if row["kind"] not in self.names:
+            return question_with_options(row["question"], row["options"]), row["answer"]
+        question = WORDING[row["kind"]][rng.integers(len(WORDING[row["kind"]]))]
+        if rng.random() < self.open_share:
+            return question, row["answer"]
+        wrong = [name for name in self.names[row["kind"]] if name != row["answer"]]
+        options = rng.permutation([row["answer"], *rng.choice(wrong, OPTIONS - 1, replace=False)])
+        return question_with_options(question, list(options)), row["answer"]
+
+
+class Collator:
+    """Pads a batch on the right and fetches the pictures' features."""
+
+    def __init__(self, features: np.ndarray, pad_token_id: int):
+        self.features, self.pad_token_id = features, pad_token_id
+
+    def __call__(self, items: list[dict]) -> dict[str, torch.Tensor]:
+        longest = max(len(item["input_ids"]) for item in items)
+
+        def padded(key: str, value: int) -> torch.Tensor:
+            return torch.tensor([item[key] + [value] * (longest - len(item[key])) for item in items])
+
+        input_ids = padded("input_ids", self.pad_token_id)
+        return {
+            "features": torch.from_numpy(np.stack([self.features[item["picture"]] for item in items])).float(),
+            "input_ids": input_ids,
+            "attention_mask": (input_ids != self.pad_token_id).long(),
+            "labels": padded("labels", -100),
+        }
+
+
+class WithFeatures(nn.Module):
+    """The vision-language model fed with tower features (batch, 49, 1280) in place of pictures."""
+
+    def __init__(self, model: nn.Module, intensity_ids: list[int], intensity_blur: float):
+        super().__init__()
+        self.model = model
+        self.register_buffer("intensity_ids", torch.tensor(intensity_ids), persistent=False)
+        values = torch.tensor([float(text) for text in INTENSITIES])
+        near = torch.exp(-((values[:, None] - values) ** 2) / (2 * intensity_blur**2))
+        self.register_buffer("near", near / near.sum(1, keepdim=True), persistent=False)
+
+    def forward(self, features, input_ids, attention_mask, labels) -> dict[str, torch.Tensor]:
+        tokens = self.model.model.multi_modal_projector(features)
+        outputs = self.model.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=tokens)},
+            use_cache=False,
+        )
+        asked = labels[:, 1:] != -100
+        logits = self.model.lm_head(outputs.last_hidden_state[:, :-1][asked]).float()
+        return {"loss": functional.cross_entropy(logits, self.soft_targets(labels[:, 1:][asked], logits.shape[-1]))}
+
+    def soft_targets(self, labels: torch.Tensor, vocabulary: int) -> torch.Tensor:
+        """One-hot targets, but an intensity's mass spreads over its neighbours: 0.5 is nearly right for 0.55."""
+        soft = functional.one_hot(labels, vocabulary).float()
+        row, which = torch.nonzero(labels[:, None] == self.intensity_ids, as_tuple=True)
+        soft[row] = 0.0
+        soft[row[:, None], self.intensity_ids] = self.near[which]
+        return soft
+
+
+def cache_features(model: nn.Module, rows: list[dict], path: Path, seed: int, batch_size: int = 64) -> np.ndarray:
+    """Tower features of every clean (2n) and degraded (2n+1) picture, float16 (2 * rows, 49, 1280), kept on disk."""
+    shape = (2 * len(rows), 49, 1280)
+    if path.exists() and path.stat().st_size == 2 * np.prod(shape, dtype=np.int64):
+        return np.memmap(path, np.float16, "r", shape=shape)
+    unfinished = path.with_suffix(".tmp")
+    features = np.memmap(unfinished, np.float16, "w+", shape=shape)
+    loader = DataLoader(PerceptionSamples(rows, thing_numbers(), IMAGE_SIZE, seed), batch_size)
+    tower = model.model.vision_tower.eval()
+    position = 0
+    for batch in tqdm(loader, desc="features"):
+        both = torch.stack([batch["clean"], batch["degraded"]], 1).flatten(0, 1)
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            seen = tower(both).last_hidden_state
+        features[position : position + len(both)] = seen.flatten(2).transpose(1, 2).half().numpy()
+        position += len(both)
+    features.flush()
+    unfinished.rename(path)
+    return np.memmap(path, np.float16, "r", shape=shape)
+
+
+def main() -> None:
+    parser = TrlParser((PretrainArguments, TrainingArguments))
+    arguments, training = parser.parse_args_and_config()
+    set_seed(training.seed)
+    training.remove_unused_columns = False
+    rows = read_samples(arguments.samples, arguments.limit)
+    processor = AutoProcessor.from_pretrained(arguments.model)
+    model = AutoModelForImageTextToText.from_pretrained(arguments.model, dtype=torch.float32)
+    model.model.vision_tower.requires_grad_(False)
+    output = Path(training.output_dir)
+    output.mkdir(parents=True, exist_ok=True)
+    features = cache_features(model, rows, output / "features.f16", training.seed)
+    trainer = Trainer(
+        WithFeatures(model, processor.tokenizer.convert_tokens_to_ids(INTENSITIES), arguments.intensity_blur),
+        training,
+        data_collator=Collator(features, processor.tokenizer.pad_token_id),
+        train_dataset=TextSamples(rows, processor, arguments.views, arguments.open_share, training.seed),
+    )
+    trainer.train(resume_from_checkpoint=finished_checkpoint(output))
+    # Half precision halves the download; a Space's git refuses files of more than 10 MB.
+    model.half().save_pretrained(output, max_shard_size="8MB")
+    processor.save_pretrained(output)
+
+
+if __name__ == "__main__":
+    main()
