@@ -1,0 +1,257 @@
+"""One batch on one checkpoint, token by token: rows with their own text, end, failure and random numbers."""
+
+import copy
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from peft import PeftModel
+from PIL import Image
+from tokenizers.decoders import DecodeStream
+from transformers import BatchFeature, LogitsProcessor, StoppingCriteria
+from transformers.generation.streamers import BaseStreamer
+
+from demo import settings
+from demo.checkpoints import Checkpoint, first_line
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stats:
+    """How an answer went.
+
+    Attributes:
+        tokens: how many were generated, the one that ends the answer included.
+        ttft_s: seconds from when the model was free to the first token, None without one.
+        tokens_per_s: speed after the first token, None with fewer than two.
+        stop_reason: ``eos`` (said all), ``length`` (cut off), ``stopped`` (by the visitor) or ``error``.
+    """
+
+    tokens: int
+    ttft_s: float | None
+    tokens_per_s: float | None
+    stop_reason: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """News from one side.
+
+    Attributes:
+        side: ``baseline`` or ``robust``.
+        text: new text, to be appended to what came before; empty in a heartbeat.
+        done: True in the side's last event, the only one with `stats`.
+        error: why this side failed, None if it did not; never part of the text.
+        tokens: how many tokens this side has generated so far; 0 in a heartbeat.
+    """
+
+    side: str
+    text: str = ""
+    done: bool = False
+    stats: Stats | None = None
+    error: str | None = None
+    tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What both sides are asked.
+
+    Attributes:
+        image: mode RGB, at the working resolution.
+        temperature: 0 takes the likeliest token; above, one of the `settings.TOP_K` likeliest is drawn.
+        seed: rules the draws, in each row alike and whatever else runs.
+    """
+
+    image: Image.Image
+    question: str
+    temperature: float
+    max_new_tokens: int
+    seed: int
+
+
+class Row:
+    """One side's answer while it is being generated."""
+
+    def __init__(self, side: str, checkpoint: Checkpoint, emit: Callable[[Event], None]):
+        self.side, self.done, self.failed, self.tokens = side, False, False, 0
+        self._emit = emit
+        self._tokenizer = checkpoint.processor.tokenizer.backend_tokenizer
+        self._ends = set(checkpoint.end_tokens())
+        self._decoder = DecodeStream(skip_special_tokens=True)
+        self._begin, self._first, self._last = time.monotonic(), 0.0, 0.0
+
+    def push(self, token: int) -> None:
+        """Take the next token. A failure ends this row only."""
+        if self.done:  # what follows is padding
+            return
+        self.tokens += 1
+        self._last = time.monotonic()
+        self._first = self._first or self._last
+        if token in self._ends:
+            self.finish("eos")
+            return
+        try:
+            text = self._decoder.step(self._tokenizer, token)
+        except Exception as error:
+            log.exception("decoding for %s", self.side)
+            self.fail(error)
+            return
+        self._emit(Event(self.side, text or "", tokens=self.tokens))
+
+    def fail(self, error: Exception) -> None:
+        self.failed = True
+        self.finish("error", first_line(error))
+
+    def finish(self, stop_reason: str, error: str | None = None) -> None:
+        if self.done:
+            return
+        self.done = True
+        first = self._first - self._begin if self.tokens else None
+        speed = (self.tokens - 1) / (self._last - self._first) if self.tokens > 1 else None
+        stats = Stats(self.tokens, first, speed, stop_reason)
+        self._emit(Event(self.side, done=True, stats=stats, error=error, tokens=self.tokens))
+
+
+def answer(
+    sides: Sequence, request: Request, emit: Callable[[Event], None], halted: Callable[[], bool], threads: int
+) -> None:
+    """Answer for sides that share a checkpoint, as one batch; never raises.
+
+    Args:
+        sides: `demo.models.Side`, one row each.
+        emit: called with every event, from this thread.
+        halted: once it is True, all rows end within a token.
+        threads: cores to use.
+    """
+    checkpoint = sides[0].checkpoint
+    # Holds for this thread, and for those that start later and do not choose: each of ours chooses.
+    torch.set_num_threads(threads)
+    while not checkpoint.lock.acquire(timeout=0.05):
+        if halted():
+            for side in sides:
+                Row(side.name, checkpoint, emit).finish("stopped")
+            return
+    rows = {side: Row(side.name, checkpoint, emit) for side in sides}
+    try:
+        with torch.inference_mode():
+            inputs = _inputs(rows, request)
+            if inputs is not None:
+                limit = min(request.max_new_tokens, checkpoint.room(inputs))
+                answering = {side: row for side, row in rows.items() if not row.done}
+                _generate(answering, inputs, request, limit, halted)
+                for row in answering.values():
+                    row.finish("length" if row.tokens == limit else "stopped")
+    except Exception as error:
+        log.exception("generating with %s", checkpoint.name)
+        for row in rows.values():
+            row.fail(error)
+    finally:
+        checkpoint.lock.release()
+
+
+def _inputs(rows: dict, request: Request) -> BatchFeature | None:
+    """The model's inputs, for the rows that have some: one whose prompt cannot be read fails alone."""
+    checkpoint = next(iter(rows)).checkpoint
+    prompts = {side: side.prompt_for(request.question) for side in rows}
+    try:
+        return checkpoint.inputs(request.image, list(prompts.values()))
+    except Exception:
+        for side, row in rows.items():
+            try:
+                checkpoint.inputs(request.image, [prompts[side]])
+            except Exception as error:
+                log.exception("preparing %s", side.name)
+                row.fail(error)
+    left = [prompts[side] for side, row in rows.items() if not row.done]
+    return checkpoint.inputs(request.image, left) if left else None
+
+
+def _generate(
+    rows: dict, inputs: BatchFeature, request: Request, max_new_tokens: int, halted: Callable[[], bool]
+) -> None:
+    checkpoint = next(iter(rows)).checkpoint
+    config = copy.deepcopy(checkpoint.base.generation_config)
+    # do_sample stays off: `_Draw` leaves one token to choose from, drawn by its row's own generator.
+    config.update(do_sample=False, temperature=1.0, top_p=1.0, top_k=50, max_length=None)
+    config.update(max_new_tokens=max_new_tokens, eos_token_id=checkpoint.end_tokens())
+    config.pad_token_id = checkpoint.processor.tokenizer.pad_token_id
+    if config.pad_token_id is None:
+        config.pad_token_id = config.eos_token_id[0]
+    options = {}
+    if isinstance(checkpoint.model, PeftModel):
+        options["adapter_names"] = [side.adapter or "__base__" for side in rows]
+    if request.temperature > 0:
+        options["logits_processor"] = [_Draw(request, len(rows), inputs["input_ids"].device)]
+    with _hooks_restored(checkpoint.model):
+        checkpoint.model.generate(
+            **inputs,
+            generation_config=config,
+            streamer=_Streamer(list(rows.values())),
+            stopping_criteria=[_Stop(list(rows.values()), halted)],
+            **options,
+        )
+
+
+class _Streamer(BaseStreamer):
+    """Hands each row its tokens."""
+
+    def __init__(self, rows: list[Row]):
+        self._rows, self._prompt = rows, True
+
+    def put(self, value: torch.Tensor) -> None:
+        if self._prompt:
+            self._prompt = False
+            return
+        for row, token in zip(self._rows, value.tolist(), strict=True):
+            row.push(token)
+
+    def end(self) -> None:
+        pass
+
+
+class _Stop(StoppingCriteria):
+    """Ends rows from outside. An exception would end them too, but leave the adapter's hooks behind."""
+
+    def __init__(self, rows: list[Row], halted: Callable[[], bool]):
+        self._rows, self._halted = rows, halted
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs) -> torch.BoolTensor:
+        halted = self._halted()
+        return torch.tensor([halted or row.failed for row in self._rows], device=input_ids.device)
+
+
+class _Draw(LogitsProcessor):
+    """Draws each row's next token with a generator of its own, and leaves only that one possible.
+
+    Adding Gumbel noise and taking the largest is drawing from the softmax. Torch's own generator belongs to the
+    process: seeding it would tie visitors and threads to each other.
+    """
+
+    def __init__(self, request: Request, rows: int, device: torch.device):
+        self._temperature = request.temperature
+        self._generators = [torch.Generator(device).manual_seed(request.seed) for _ in range(rows)]
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        best, tokens = scores.topk(min(settings.TOP_K, scores.shape[-1]))
+        noise = torch.stack([torch.empty_like(best[0]).exponential_(generator=one) for one in self._generators])
+        drawn = tokens.gather(1, (best / self._temperature - noise.log()).argmax(-1, keepdim=True))
+        return torch.full_like(scores, -torch.inf).scatter(1, drawn, 0.0)
+
+
+@contextmanager
+def _hooks_restored(model: torch.nn.Module) -> Iterator[None]:
+    """Take away the hooks that PEFT leaves behind when a mixed batch fails: later output would be wrong with them."""
+    before = {module: set(module._forward_pre_hooks) for module in model.modules()}
+    try:
+        yield
+    except BaseException:
+        for module, hooks in before.items():
+            for hook in set(module._forward_pre_hooks) - hooks:
+                del module._forward_pre_hooks[hook]
+                module._forward_pre_hooks_with_kwargs.pop(hook, None)
+        raise

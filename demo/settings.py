@@ -1,0 +1,123 @@
+"""Every default value, once: what the page, the command line and the tests read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+# Which models run
+
+NEW_TOKENS = 1024
+"""How long an answer may get unless the visitor says otherwise: the published setting."""
+
+EMBEDDED = Path(__file__).parent / "embedded"
+"""The folder of the shipped pair: ``base``, ``adapter`` and ``prompt.txt``."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Which pair to load. Checkpoints are Hub names or folders.
+
+    Attributes:
+        name: the preset's name, or ``custom``.
+        baseline: checkpoint that answers directly.
+        robust: checkpoint that answers with a chain; the baseline's own makes one batch of both sides.
+        adapter: LoRA adapter on the robust side, or None.
+        prompt_file: the robust side's prompt template, with ``{question}`` in it; None for `demo.chain.DEFAULT_PROMPT`.
+        max_new_tokens: what `NEW_TOKENS` is for this pair.
+        min_pixels, max_pixels: size of a photo for checkpoints that take any size (Qwen2.5-VL).
+        dtype: ``auto`` chooses by device; otherwise a torch dtype's name.
+    """
+
+    name: str
+    baseline: str
+    robust: str
+    adapter: str | None = None
+    prompt_file: str | None = None
+    max_new_tokens: int = NEW_TOKENS
+    min_pixels: int = 256 * 28 * 28
+    max_pixels: int = 1280 * 28 * 28
+    dtype: str = "auto"
+
+
+PRESETS = {
+    spec.name: spec
+    for spec in (
+        Spec(
+            "embedded",
+            baseline=str(EMBEDDED / "base"),
+            robust=str(EMBEDDED / "base"),
+            adapter=str(EMBEDDED / "adapter"),
+            prompt_file=str(EMBEDDED / "prompt.txt"),
+            max_new_tokens=320,
+            dtype="float32",
+        ),
+        Spec("robust-r1", baseline="Qwen/Qwen2.5-VL-3B-Instruct", robust="Jiaqi-hkust/Robust-R1-RL"),
+        Spec("robust-r1-sft", baseline="Qwen/Qwen2.5-VL-3B-Instruct", robust="Jiaqi-hkust/Robust-R1-SFT"),
+    )
+}
+
+PRESET_WITHOUT_GPU = "embedded"
+PRESET_WITH_GPU = "robust-r1"
+"""The default with CUDA or ZeroGPU and a Hub that answers."""
+
+ENVIRONMENT = {
+    "preset": "DEMO_PRESET",
+    "model": "DEMO_MODEL",
+    "baseline": "DEMO_BASELINE",
+    "adapter": "DEMO_ADAPTER",
+    "prompt_file": "DEMO_PROMPT_FILE",
+}
+"""The environment variable for each of the command line's choices; the command line comes first."""
+
+HUB_TIMEOUT_S = 3.0
+"""How long the Hub may take to say that it has a checkpoint."""
+
+SMALL_MODEL_PARAMETERS = 100_000_000
+"""Below this a model runs on one core per batch: splitting its small matrices costs more than it gains."""
+
+# How they answer
+
+TEMPERATURE = 0.6
+TOP_K = 50
+"""Sampling chooses among this many tokens, as `generate` does by default."""
+SEED = 0
+
+# How answers are streamed
+
+HEARTBEAT_S = 0.3
+"""While no text comes, an empty event is sent this often, so that whoever reads can leave."""
+FLUSH_S = 0.0
+"""How long text is gathered before it is sent: not at all where the model runs in this process."""
+ZERO_GPU_FLUSH_S = 0.25
+"""On ZeroGPU every event crosses a process boundary."""
+ZERO_GPU_START_S = 15
+"""Seconds of GPU time for a cold start and the prompt."""
+ZERO_GPU_TOKENS_PER_S = 16
+"""A cautious speed of two 3B models at the same time; it sizes the GPU time that is asked for."""
+
+# What a visitor may send
+
+MAX_PHOTO_BYTES = 20_000_000
+MAX_PHOTO_PIXELS = 50_000_000
+MAX_QUESTION_CHARACTERS = 2_000
+MAX_SEED = 2**31 - 1
+MAX_TEMPERATURE = 2.0
+MAX_NEW_TOKENS = 2048
+
+# The page
+
+STRENGTHS = {"25 %": 0.23, "50 %": 0.45, "100 %": 0.9}
+"""The published benchmarks' three strengths: what the button says -> intensity."""
+SHUFFLED_TYPES = (1, 4)
+"""Least and most degradations of a shuffled recipe."""
+UPDATE_S = 0.2
+"""How often the answers are redrawn."""
+STOP_PATIENCE_S = 5.0
+"""How long Stop waits for the models' last words before it cuts them off."""
+QUEUE_LENGTH = 16
+"""How many questions may wait; more are turned away at once."""
+DEGRADE_CONCURRENCY = 2
+"""How many photos of full size are degraded at once."""
+FITTED_PHOTOS_KEPT = 16
+"""Photos kept at working size, so that a slider need not decode the upload at every step."""
+UPLOADS_KEPT_S = 3600
+"""Uploads and previews older than this are deleted."""

@@ -1,0 +1,9 @@
+"""What every test shares."""
+
+from hypothesis import settings
+
+from tests.running_app import app  # noqa: F401  (the fixture that starts the app)
+
+# A slow machine is no failure: no deadline per example.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
