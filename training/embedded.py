@@ -106,7 +106,7 @@ def build_model(
             num_hidden_layers=layers,
             num_attention_heads=hidden // 64,
             num_key_value_heads=hidden // 64,
-            max_position_embeddings=1024,
+            max_position_embeddings=4096,
             tie_word_embeddings=True,
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=tokenizer.eos_token_id,

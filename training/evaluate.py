@@ -66,20 +66,8 @@ def question(row: dict) -> str:
 def generate(side: models.Side, paths: list[str], questions: list[str], max_new_tokens: int) -> list[str]:
     """Greedy answers of one side to a batch of pictures and questions."""
     checkpoint = side.checkpoint
-    conversations = []
-    for path, text in zip(paths, questions, strict=True):
-        with Image.open(path) as image:
-            picture = {"type": "image", "image": image.convert("RGB")}
-        content = [picture, {"type": "text", "text": side.prompt_for(text)}]
-        conversations.append([{"role": "user", "content": content}])
-    inputs = checkpoint.processor.apply_chat_template(
-        conversations,
-        tokenize=True,
-        return_dict=True,
-        return_tensors="pt",
-        add_generation_prompt=True,
-        processor_kwargs={"padding": True},
-    ).to(checkpoint.base.device, checkpoint.base.dtype)
+    pictures = [Image.open(path).convert("RGB") for path in paths]
+    inputs = checkpoint.inputs(pictures, [side.prompt_for(text) for text in questions])
     options = (
         {"adapter_names": [side.adapter or "__base__"] * len(paths)} if hasattr(checkpoint.model, "peft_config") else {}
     )

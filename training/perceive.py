@@ -4,7 +4,8 @@
 
 Two linear heads on the mean of the projected image tokens name the degradations and their intensities on degraded
 pictures. On clean pictures under ordinary variation a third head names the main thing, and the tower is kept close to
-what it knew: its features must still give the ImageNet classifier's verdict. The heads stay beside the model for comparison.
+what it knew: its features must still give the ImageNet classifier's verdict. The heads stay beside the
+model for comparison.
 """
 
 from dataclasses import dataclass, field
@@ -13,9 +14,11 @@ from pathlib import Path
 import torch
 from torch import nn
 from torch.nn import functional
+from tqdm import tqdm
 from transformers import Trainer, TrainingArguments, set_seed
 from trl import TrlParser
 
+from degradations import Recipe, Score
 from training.chains import write_chain
 from training.corpus import thing_numbers
 from training.data import TYPES, PerceptionSamples, read_samples
@@ -34,6 +37,7 @@ from training.resume import finished_checkpoint
 class PerceiveArguments:
     samples: Path = field(metadata={"help": "folder made by training.synthesize"})
     limit: int | None = field(default=None, metadata={"help": "use the first samples only"})
+    validation: Path | None = field(default=None, metadata={"help": "samples to measure the heads on at the end"})
 
 
 class Perception(nn.Module):
@@ -124,6 +128,21 @@ def collate(items: list[dict]) -> dict[str, torch.Tensor]:
     return batch
 
 
+@torch.inference_mode()
+def measure(perception: Perception, rows: list[dict], batch_size: int = 64) -> Score:
+    """What the heads make of degraded pictures: a type is there where its presence is likelier than not."""
+    perception.eval()
+    pairs = []
+    for start in tqdm(range(0, len(rows), batch_size), desc="validation"):
+        samples = PerceptionSamples(rows[start : start + batch_size], thing_numbers(), IMAGE_SIZE)
+        _, seen = perception.look(torch.stack([sample["degraded"] for sample in samples]))
+        present, intensity = perception.presence(seen) > 0, perception.intensity(seen).sigmoid()
+        for row, there, strength in zip(samples.rows, present.tolist(), intensity.tolist(), strict=True):
+            predicted = Recipe({name: s for name, t, s in zip(TYPES, there, strength, strict=True) if t})
+            pairs.append((Recipe.parse(row["recipe"]), predicted))
+    return Score.of(pairs)
+
+
 def main() -> None:
     parser = TrlParser((PerceiveArguments, TrainingArguments))
     arguments, training = parser.parse_args_and_config()
@@ -148,6 +167,9 @@ def main() -> None:
     processor.save_pretrained(training.output_dir)
     heads = {name: getattr(perception, name).state_dict() for name in ("presence", "intensity", "thing")}
     torch.save(heads, Path(training.output_dir) / "heads.pt")
+    if arguments.validation:
+        score = measure(perception, read_samples(arguments.validation))
+        print(f"the heads on {arguments.validation}: F1 {score.f1:.3f}, intensity error {score.intensity_error:.3f}")
 
 
 if __name__ == "__main__":

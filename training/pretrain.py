@@ -116,6 +116,11 @@ class WithFeatures(nn.Module):
         near = torch.exp(-((values[:, None] - values) ** 2) / (2 * intensity_blur**2))
         self.register_buffer("near", near / near.sum(1, keepdim=True), persistent=False)
 
+    def state_dict(self, *args, **kwargs) -> dict[str, torch.Tensor]:
+        """Without the output layer, which is the embedding again: checkpoints hold no tensor twice."""
+        state = super().state_dict(*args, **kwargs)
+        return {key: value for key, value in state.items() if not key.endswith("lm_head.weight")}
+
     def forward(self, features, input_ids, attention_mask, labels) -> dict[str, torch.Tensor]:
         tokens = self.model.model.multi_modal_projector(features)
         outputs = self.model.model(

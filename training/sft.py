@@ -15,16 +15,17 @@ from pathlib import Path
 import torch
 from datasets import Dataset, Image, List
 from peft import get_peft_model
-from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, set_seed
+from transformers import AutoModelForImageTextToText, PreTrainedModel, set_seed
 from trl import ModelConfig, SFTConfig, SFTTrainer, TrlParser, get_peft_config
 
 from demo.chain import DEFAULT_PROMPT, build_prompt, question_with_options
+from demo.checkpoints import OUTSIDE_LANGUAGE_MODEL, load_processor
 from training.chains import write_chain
 from training.data import read_samples
 from training.resume import finished_checkpoint
 
-VISION = r"vision|visual|multi_modal_projector|merger"
-"""Parts that rest: names of the vision towers and projectors of FastVLM, Qwen2.5-VL, LLaVA, Gemma 3 and InternVL."""
+RESTING = "|".join(OUTSIDE_LANGUAGE_MODEL)
+"""Parts of the names of modules that are not trained."""
 
 
 @dataclass
@@ -64,10 +65,10 @@ def load_model(model_config: ModelConfig) -> PreTrainedModel:
     )
     lora = get_peft_config(model_config)
     if lora is not None:
-        lora.exclude_modules = rf".*({VISION}).*"
+        lora.exclude_modules = rf".*({RESTING}).*"
         return get_peft_model(model, lora)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad = not re.search(VISION, name)
+        parameter.requires_grad = not re.search(RESTING, name)
     return model
 
 
@@ -78,7 +79,7 @@ def main() -> None:
     template = arguments.prompt_file.read_text().strip() if arguments.prompt_file else DEFAULT_PROMPT
     rows = read_samples(arguments.samples, arguments.limit)
     training.max_length = None  # a cut picture is no picture
-    processor = AutoProcessor.from_pretrained(model_config.model_name_or_path)
+    processor = load_processor(model_config.model_name_or_path)
     trainer = SFTTrainer(
         load_model(model_config),
         args=training,
