@@ -53,11 +53,12 @@ def targets(recipe: Recipe) -> tuple[torch.Tensor, torch.Tensor]:
 class PerceptionSamples(Dataset):
     """Degraded pictures with their recipes, each with a clean picture under ordinary variation and what it shows.
 
-    ``things`` maps names to class numbers; composed scenes show several things and have none (-1).
+    ``things`` maps names to class numbers; composed scenes show several things and have none (-1). With ``mirror`` half
+    of the samples are mirrored, which changes no degradation and no name.
     """
 
-    def __init__(self, rows: list[dict], things: dict[str, int], size: int, seed: int = 0):
-        self.rows, self.things, self.size, self.seed = rows, things, size, seed
+    def __init__(self, rows: list[dict], things: dict[str, int], size: int, seed: int = 0, mirror: bool = False):
+        self.rows, self.things, self.size, self.seed, self.mirror = rows, things, size, seed, mirror
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -70,6 +71,8 @@ class PerceptionSamples(Dataset):
             degraded = pixels(image, self.size)
         with Image.open(row["clean"]) as image:
             clean = pixels(ordinary_variation(image, rng), self.size)
+        if self.mirror and rng.random() < 0.5:
+            degraded, clean = degraded.flip(-1), clean.flip(-1)
         one_thing = row["kind"] in ("object", "garment")
         return {
             "degraded": degraded,

@@ -9,13 +9,14 @@ model for comparison.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
-from transformers import Trainer, TrainingArguments, set_seed
+from transformers import AutoModelForImageTextToText, AutoProcessor, Trainer, TrainingArguments, set_seed
 from trl import TrlParser
 
 from degradations import Recipe, Score
@@ -36,6 +37,9 @@ from training.resume import finished_checkpoint
 @dataclass
 class PerceiveArguments:
     samples: Path = field(metadata={"help": "folder made by training.synthesize"})
+    start: Path | None = field(default=None, metadata={"help": "a model to go on from; default: the ImageNet tower"})
+    frozen_blocks: int = field(default=3, metadata={"help": "first blocks of the tower that rest: half of the time"})
+    clean_every: int = field(default=3, metadata={"help": "one clean picture for so many degraded ones"})
     limit: int | None = field(default=None, metadata={"help": "use the first samples only"})
     validation: Path | None = field(default=None, metadata={"help": "samples to measure the heads on at the end"})
 
@@ -46,9 +50,10 @@ class Perception(nn.Module):
     Args:
         model: the embedded vision-language model; trained in place.
         things: number of names of the third head.
+        frozen_blocks: how many of the tower's first blocks rest; 0 trains all of it.
     """
 
-    def __init__(self, model: nn.Module, things: int):
+    def __init__(self, model: nn.Module, things: int, frozen_blocks: int):
         super().__init__()
         self.tower = model.model.vision_tower
         self.projector = model.model.multi_modal_projector
@@ -57,7 +62,9 @@ class Perception(nn.Module):
         self.intensity = nn.Linear(width, len(TYPES))
         self.thing = nn.Linear(width, things)
         self.teacher = build_teacher()
-        freeze_early(self.tower)
+        if frozen_blocks:
+            for module in (self.tower.embeddings, *self.tower.encoder.blocks[:frozen_blocks]):
+                module.requires_grad_(False)
 
     def train(self, mode: bool = True):
         """Batch statistics stay ImageNet's: a batch of degraded pictures has others than a single clean one."""
@@ -69,7 +76,7 @@ class Perception(nn.Module):
 
     def look(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Pictures (batch, 3, size, size) -> mean features (batch, 1280), mean projected token (batch, width)."""
-        features = self.tower(pixel_values).last_hidden_state
+        features = self.tower(pixel_values.contiguous(memory_format=torch.channels_last)).last_hidden_state
         tokens = features.flatten(2).transpose(1, 2)
         return features.mean((2, 3)), self.projector(tokens).mean(1)
 
@@ -90,15 +97,6 @@ class Perception(nn.Module):
         return {"loss": 4 * named + 4 * strength + 0.5 * kept + 0.2 * told}
 
 
-FROZEN_BLOCKS = 3
-"""The first blocks of the tower see edges and grain already, and their gradients cost half of a step."""
-
-
-def freeze_early(tower: nn.Module) -> None:
-    for module in (tower.embeddings, *tower.encoder.blocks[:FROZEN_BLOCKS]):
-        module.requires_grad_(False)
-
-
 class _Teacher(nn.Module):
     """The ImageNet classifier as published, frozen."""
 
@@ -108,7 +106,7 @@ class _Teacher(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        features = self.tower(pixel_values).last_hidden_state
+        features = self.tower(pixel_values.contiguous(memory_format=torch.channels_last)).last_hidden_state
         return self.classifier(features.mean((2, 3)))
 
 
@@ -117,14 +115,11 @@ def build_teacher() -> _Teacher:
     return _Teacher(tower, load_imagenet_tower(tower))
 
 
-CLEAN_EVERY = 3
-
-
-def collate(items: list[dict]) -> dict[str, torch.Tensor]:
-    """Every degraded picture, and every CLEAN_EVERY-th clean one: less keeps knowledge than learns it."""
+def collate(items: list[dict], clean_every: int) -> dict[str, torch.Tensor]:
+    """Every degraded picture, and one in `clean_every` of the clean ones: less keeps knowledge than learns it."""
     batch = {key: torch.stack([item[key] for item in items]) for key in ("degraded", "presence", "intensity")}
-    batch["clean"] = torch.stack([item["clean"] for item in items[::CLEAN_EVERY]])
-    batch["thing"] = torch.tensor([item["thing"] for item in items[::CLEAN_EVERY]])
+    batch["clean"] = torch.stack([item["clean"] for item in items[::clean_every]])
+    batch["thing"] = torch.tensor([item["thing"] for item in items[::clean_every]])
     return batch
 
 
@@ -143,23 +138,31 @@ def measure(perception: Perception, rows: list[dict], batch_size: int = 64) -> S
     return Score.of(pairs)
 
 
+def sample_text(row: dict) -> str:
+    """All that the language model will read and write about a sample: what the tokenizer is made of."""
+    return f"{row['question']}\n{' '.join(row['options'])}\n{write_chain(row, step=INTENSITY_STEP)}"
+
+
 def main() -> None:
     parser = TrlParser((PerceiveArguments, TrainingArguments))
     arguments, training = parser.parse_args_and_config()
     set_seed(training.seed)
     rows = read_samples(arguments.samples, arguments.limit)
-    texts = [f"{row['question']}\n{' '.join(row['options'])}\n{write_chain(row, step=INTENSITY_STEP)}" for row in rows]
-    processor = build_processor(build_tokenizer(texts))
-    model = build_model(processor.tokenizer)
+    if arguments.start:
+        processor = AutoProcessor.from_pretrained(arguments.start)
+        model = AutoModelForImageTextToText.from_pretrained(arguments.start, dtype=torch.float32)
+    else:
+        processor = build_processor(build_tokenizer([sample_text(row) for row in rows]))
+        model = build_model(processor.tokenizer)
     things = thing_numbers()
-    perception = Perception(model, len(things))
+    perception = Perception(model, len(things), arguments.frozen_blocks)
     training.remove_unused_columns = False
     training.label_names = ["presence"]
     trainer = Trainer(
         perception,
         training,
-        data_collator=collate,
-        train_dataset=PerceptionSamples(rows, things, IMAGE_SIZE, training.seed),
+        data_collator=partial(collate, clean_every=arguments.clean_every),
+        train_dataset=PerceptionSamples(rows, things, IMAGE_SIZE, training.seed, mirror=True),
     )
     trainer.train(resume_from_checkpoint=finished_checkpoint(training.output_dir))
     # The heads stay beside the model: evaluation compares what the eyes see with what the words say.

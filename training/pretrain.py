@@ -155,7 +155,7 @@ def cache_features(model: nn.Module, rows: list[dict], path: Path, seed: int, ba
     for batch in tqdm(loader, desc="features"):
         both = torch.stack([batch["clean"], batch["degraded"]], 1).flatten(0, 1)
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            seen = tower(both).last_hidden_state
+            seen = tower(both.contiguous(memory_format=torch.channels_last)).last_hidden_state
         features[position : position + len(both)] = seen.flatten(2).transpose(1, 2).half().numpy()
         position += len(both)
     features.flush()
