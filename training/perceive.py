@@ -1,4 +1,4 @@
-"""Stage 1, the eyes: teach the embedded model's vision tower and projector to see degradations.
+"""The eyes: teach the embedded model's vision tower and projector to see degradations.
 
 ``python -m training.perceive --samples data/train --output runs/perceive``
 
@@ -38,6 +38,7 @@ from training.resume import finished_checkpoint
 class PerceiveArguments:
     samples: Path = field(metadata={"help": "folder made by training.synthesize"})
     start: Path | None = field(default=None, metadata={"help": "a model to go on from; default: the ImageNet tower"})
+    heads_learning_rate: float = field(default=2e-3, metadata={"help": "the tower's is learning_rate"})
     frozen_blocks: int = field(default=3, metadata={"help": "first blocks of the tower that rest: half of the time"})
     clean_every: int = field(default=3, metadata={"help": "one clean picture for so many degraded ones"})
     limit: int | None = field(default=None, metadata={"help": "use the first samples only"})
@@ -138,6 +139,14 @@ def measure(perception: Perception, rows: list[dict], batch_size: int = 64) -> S
     return Score.of(pairs)
 
 
+def build_optimizer(perception: Perception, training: TrainingArguments, heads_rate: float) -> torch.optim.Optimizer:
+    """AdamW with a rate of their own for the heads, which start from nothing."""
+    heads = [*perception.presence.parameters(), *perception.intensity.parameters(), *perception.thing.parameters()]
+    rest = [*perception.tower.parameters(), *perception.projector.parameters()]
+    groups = [{"params": heads, "lr": heads_rate}, {"params": [p for p in rest if p.requires_grad]}]
+    return torch.optim.AdamW(groups, training.learning_rate, weight_decay=training.weight_decay)
+
+
 def sample_text(row: dict) -> str:
     """All that the language model will read and write about a sample: what the tokenizer is made of."""
     return f"{row['question']}\n{' '.join(row['options'])}\n{write_chain(row, step=INTENSITY_STEP)}"
@@ -163,6 +172,7 @@ def main() -> None:
         training,
         data_collator=partial(collate, clean_every=arguments.clean_every),
         train_dataset=PerceptionSamples(rows, things, IMAGE_SIZE, training.seed, mirror=True),
+        optimizers=(build_optimizer(perception, training, arguments.heads_learning_rate), None),
     )
     trainer.train(resume_from_checkpoint=finished_checkpoint(training.output_dir))
     # The heads stay beside the model: evaluation compares what the eyes see with what the words say.

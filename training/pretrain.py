@@ -1,4 +1,4 @@
-"""Stage 2, the words: teach the embedded base to answer, and to name what its eyes see.
+"""The words: teach the embedded base to answer, and to name what its eyes see.
 
 ``python -m training.pretrain --config training/configs/pretrain.yaml``
 

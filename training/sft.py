@@ -1,4 +1,4 @@
-"""Stage 3, the chain: supervised fine-tuning on degraded pictures with TRL and PEFT.
+"""The chain: supervised fine-tuning on degraded pictures with TRL and PEFT.
 
 ``python -m training.sft --config training/configs/sft_embedded.yaml``, on many GPUs
 ``accelerate launch -m training.sft --config …``

@@ -1,0 +1,248 @@
+"""From pictures to samples to chains: what the training reads is true, varied and repeatable."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from degradations import REGISTRY, Recipe, degrade
+from demo.chain import parse_chain, read_answer
+from training.chains import on_grid, write_answer, write_chain
+from training.corpus import read_corpus, read_things
+from training.data import pixels, read_samples, targets
+from training.embedded import INTENSITIES, build_processor, build_tokenizer
+from training.phrases import PHRASES, SEEN, SUBJECTS
+from training.questions import KINDS, PLACES, WORDING, QuestionMaker, fit_inside
+from training.synthesize import synthesize
+
+EXAMPLES = ("shirt", "dress", "hat", "pants")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Labelled folders: garments from the examples, drawn natural photos, and cut-outs in plain colours."""
+    folder = tmp_path_factory.mktemp("corpus")
+    rng = np.random.default_rng(0)
+    for label in EXAMPLES:
+        (folder / label).mkdir()
+        for number in range(6):
+            shutil.copy(f"examples/{label}.jpg", folder / label / f"{label}{number}.jpg")
+    for label in ("beagle", "pizza", "violin"):
+        (folder / label).mkdir()
+        for number in range(6):
+            noise = rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)
+            Image.fromarray(noise).resize((320, 240)).save(folder / label / f"{label}{number}.png")
+    for label, colour in (("tench", "red"), ("goldfinch", "lime"), ("banana", "yellow"), ("kimono", "blue")):
+        (folder / "cutouts" / label).mkdir(parents=True)
+        for number in range(6):
+            image = Image.new("RGBA", (80, 60))
+            ImageDraw.Draw(image).rectangle((0, 0, 79, 59), fill=colour)
+            image.save(folder / "cutouts" / label / f"{label}{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def maker(corpus):
+    return QuestionMaker(read_corpus(corpus, "train"), open_share=0.3)
+
+
+def test_the_splits_share_no_picture(corpus):
+    train, validation = (read_corpus(corpus, split) for split in ("train", "validation"))
+    assert not {p.path for p in train} & {p.path for p in validation}
+    assert len(train) + len(validation) == 6 * 11
+
+
+def test_a_corpus_of_tables_is_read(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "photos.jsonl").write_text(
+        '{"image": "a.png", "label": "Beagle", "split": "train", "source": "here"}\n{"image": "a.png", "label": null}\n'
+    )
+    (tmp_path / "cutouts.jsonl").write_text('{"image": "a.png", "category": "animals/birds", "split": "validation"}\n')
+    train = read_corpus(tmp_path, "train")
+    assert [(p.thing and p.thing.name, p.cutout, p.source) for p in train] == [
+        ("dog", False, "here"),
+        (None, False, "photos"),
+    ]
+    (bird,) = read_corpus(tmp_path, "validation")
+    assert (bird.thing.name, bird.cutout) == ("bird", True)
+
+
+def test_an_empty_corpus_says_what_to_do(tmp_path):
+    with pytest.raises(ValueError, match="give a folder of photos"):
+        read_corpus(tmp_path, "train")
+
+
+def test_the_vocabulary_has_no_label_twice():
+    rows = json.loads(Path("training/everyday.json").read_text())
+    for group in ("objects", "garments"):
+        labels = [label.lower() for row in rows[group] for label in row["labels"]]
+        assert len(labels) == len(set(labels))
+        assert all(row["cue"] for row in rows[group])
+    assert len(read_things()) == sum(len(row["labels"]) for group in rows.values() for row in group)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_questions_have_their_answer_among_the_options(maker, kind):
+    for seed in range(40):
+        question = maker.draw(np.random.default_rng(seed), kind)
+        assert question.kind == kind
+        assert max(question.image.size) == maker.size
+        assert len(set(question.options)) == len(question.options)
+        if question.options:
+            assert question.options[question.answer_index] == question.answer
+            assert len(question.options) > 1
+        else:
+            assert kind in ("object", "garment")
+
+
+def test_a_cutout_stands_where_the_answer_says(maker):
+    colours = {"fish": (255, 0, 0), "bird": (0, 255, 0), "fruit": (255, 255, 0), "clothing": (0, 0, 255)}
+    for seed in range(30):
+        question = maker.draw(np.random.default_rng(seed), "where")
+        array = np.asarray(question.image).astype(int)
+        rows, columns = np.nonzero((abs(array - colours[question.thing.name]) < 8).all(-1))
+        row, column = rows.mean() / array.shape[0], columns.mean() / array.shape[1]
+        assert question.answer == PLACES[2 * (row > 0.5) + (column > 0.5)]
+
+
+def test_as_many_cutouts_as_the_answer_says(maker):
+    colours = {"fish": (255, 0, 0), "bird": (0, 255, 0), "fruit": (255, 255, 0), "clothing": (0, 0, 255)}
+    for seed in range(30):
+        question = maker.draw(np.random.default_rng(seed), "count")
+        array = np.asarray(question.image).astype(int)
+        found = (abs(array - colours[question.thing.name]) < 8).all(-1)
+        height, width = found.shape
+        quadrants = [
+            found[top : top + height // 2, left : left + width // 2].mean()
+            for top in (0, height - height // 2)
+            for left in (0, width - width // 2)
+        ]
+        assert sum(share > 0.15 for share in quadrants) == question.count
+        assert question.options[question.count - 1] == question.answer
+
+
+def test_no_wrong_option_is_in_the_scene(maker):
+    for seed in range(40):
+        question = maker.draw(np.random.default_rng(seed), "which")
+        assert not set(question.others) & set(question.options)
+
+
+def test_fitting_leaves_a_fitting_picture_alone():
+    image = Image.new("RGB", (224, 100))
+    assert fit_inside(image, 224) is image
+    assert fit_inside(Image.new("RGB", (1, 1000)), 224).size == (1, 224)
+
+
+def tree(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_samples_do_not_depend_on_workers_or_on_a_kill(corpus, tmp_path):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    synthesize(corpus, whole, count=20, workers=1)
+    synthesize(corpus, cut, count=12, workers=2)
+    table = cut / "samples.jsonl"
+    table.write_text(table.read_text()[:-40])  # as a kill leaves it
+    synthesize(corpus, cut, count=20, workers=2)
+    assert tree(whole) == tree(cut)
+
+
+def test_a_sample_is_its_clean_picture_degraded_as_it_says(corpus, tmp_path):
+    synthesize(corpus, tmp_path, count=6, workers=1)
+    for row in read_samples(tmp_path):
+        clean, degraded = Image.open(row["clean"]).convert("RGB"), Image.open(row["image"]).convert("RGB")
+        assert np.array_equal(degrade(np.asarray(clean), row["recipe"], row["seed"]), np.asarray(degraded))
+
+
+def test_a_folder_without_samples_says_what_to_do(tmp_path):
+    with pytest.raises(ValueError, match=r"training\.synthesize"):
+        read_samples(tmp_path)
+
+
+def sample(recipe, kind="object", number=0, **changes):
+    row = {
+        "id": number, "recipe": recipe, "kind": kind, "options": ["cat", "dog", "car", "hat"], "answer": "dog",
+        "answer_index": 1, "cue": "a muzzle", "thing": "dog", "others": [], "place": "top left", "count": 1,
+    }  # fmt: skip
+    if kind == "count":
+        row.update(options=["one", "two", "three", "four"], answer="two", answer_index=1)
+    if kind == "where":
+        row.update(options=list(PLACES), answer="top left", answer_index=0)
+    return row | changes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_chains_are_complete_and_true(kind):
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        recipe = Recipe.sample(rng)
+        row = sample(str(recipe), kind, number)
+        chain = parse_chain(write_chain(row))
+        assert chain.complete
+        assert chain.recipe == recipe
+        assert read_answer(chain.answer, row["options"]) == row["answer_index"]
+        assert row["answer"] in chain.conclusion
+        assert chain.influence.endswith(".")
+        assert "{" not in chain.raw
+
+
+def test_chains_without_options_answer_in_words():
+    row = sample("none", options=[], answer_index=None)
+    assert parse_chain(write_chain(row)).answer == write_answer(row) == "dog"
+
+
+def test_reasoning_grows_with_the_total_intensity():
+    def words(recipe):
+        return np.mean([len(write_chain(sample(recipe, number=n)).split()) for n in range(30)])
+
+    assert words("none") < words("lens blur(0.4)") < words("lens blur(0.9), gaussian noise(0.8)")
+    assert words("graffiti(0.2)") < words("graffiti(0.9)")
+
+
+def test_chains_are_phrased_with_variety_and_repeatably():
+    texts = [write_chain(sample("lens blur(0.6)", number=n)) for n in range(30)]
+    assert len(set(texts)) > 20
+    assert texts[3] == write_chain(sample("lens blur(0.6)", number=3))
+    assert texts[3] != write_chain(sample("lens blur(0.6)", number=3), seed=1)
+
+
+def test_every_degradation_and_every_kind_has_its_phrases():
+    assert set(PHRASES) == set(REGISTRY)
+    assert set(SUBJECTS) == set(SEEN) == set(WORDING) == set(KINDS)
+    for phrases in PHRASES.values():
+        assert all(len(options) >= 2 for options in (phrases.mild, phrases.strong, phrases.remedy))
+
+
+def test_a_grid_never_rounds_a_degradation_away():
+    assert (
+        str(on_grid(Recipe.parse("lens blur(0.01), gaussian noise(0.52)"), 0.05))
+        == "lens blur(0.05), gaussian noise(0.5)"
+    )
+
+
+def test_the_tokenizer_has_one_token_for_each_word_of_the_chain():
+    text = write_chain(sample("lens blur(0.9), gaussian noise(0.45)"), step=0.05)
+    tokenizer = build_tokenizer([text])
+    tokens = tokenizer.tokenize(text)
+    assert {"<TYPE>", "<TYPE_END>", "lens blur", "0.9", "gaussian noise", "0.45"} <= set(tokens)
+    assert tokenizer.decode(tokenizer(text).input_ids, skip_special_tokens=True) == text
+    assert len(INTENSITIES) == 20
+    assert all(len(tokenizer.tokenize(word)) == 1 for word in (*REGISTRY, *INTENSITIES))
+
+
+@pytest.mark.parametrize("size", [(224, 224), (224, 149), (101, 224), (1, 224)])
+def test_training_sees_the_pixels_that_the_processor_sees(size):
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+    processor = build_processor(build_tokenizer([]))
+    expected = processor.image_processor(image, return_tensors="pt")["pixel_values"][0]
+    assert abs(pixels(image, 224) - expected).max() < 1e-5
+
+
+def test_targets_follow_the_registry():
+    presence, intensity = targets(Recipe.parse("gaussian noise(0.25)"))
+    assert presence.sum() == 1
+    assert intensity[list(REGISTRY).index("gaussian noise")] == 0.25

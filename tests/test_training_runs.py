@@ -1,0 +1,213 @@
+"""The stages of the training, each really run for a few steps on a few samples."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from degradations import Recipe
+from demo.chain import format_chain
+from tests import tiny
+from training import evaluate, perceive, pretrain, sft
+from training.data import PerceptionSamples, read_samples
+from training.embedded import INTENSITIES, build_model, build_processor, build_tokenizer, load_imagenet_tower
+from training.perceive import Perception, collate
+from training.resume import finished_checkpoint
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    """Eight samples on the examples' photos, as training.synthesize writes them."""
+    folder = tmp_path_factory.mktemp("samples")
+    image = Image.open("examples/cat.jpg").convert("RGB")
+    image.thumbnail((224, 224))
+    rows = []
+    for number in range(8):
+        for kind in ("clean", "degraded"):
+            (folder / kind).mkdir(exist_ok=True)
+            image.save(folder / kind / f"{number}.png")
+        rows.append(
+            {
+                "id": number, "image": f"degraded/{number}.png", "clean": f"clean/{number}.png", "seed": 0,
+                "recipe": "lens blur(0.5), gaussian noise(0.3)" if number % 2 else "none", "kind": "object",
+                "source": "test", "question": "What is the main object?", "options": ["dog", "cat", "car", "hat"],
+                "answer": "cat", "answer_index": 1, "cue": "whiskers", "thing": "cat", "others": [], "place": "",
+                "count": 1, "made_of": [],
+            }
+        )  # fmt: skip
+    (folder / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def run(main, monkeypatch, **options):
+    arguments = [f"--{name}={value}" for name, value in options.items()]
+    monkeypatch.setattr(sys, "argv", ["train", *arguments])
+    main()
+
+
+QUICK = {
+    "per_device_train_batch_size": 2, "use_cpu": True, "report_to": "none", "logging_steps": 1, "save_steps": 2,
+    "disable_tqdm": True, "bf16": False, "learning_rate": 1e-3,
+}  # fmt: skip
+
+
+def test_the_tower_keeps_what_imagenet_taught_it():
+    model = build_model(build_tokenizer([]))
+    classifier = load_imagenet_tower(model.model.vision_tower)
+    processor = build_processor(build_tokenizer([]))
+    image = Image.open("examples/cat.jpg").convert("RGB")
+    image.thumbnail((224, 224))
+    pixel_values = processor.image_processor(image, return_tensors="pt")["pixel_values"]
+    with torch.no_grad():
+        features = model.eval().model.vision_tower(pixel_values).last_hidden_state.mean((2, 3))
+    assert 281 <= classifier(features).argmax() <= 285  # ImageNet's five domestic cats
+
+
+def test_perception_learns_and_leaves_the_rest_alone(samples):
+    torch.manual_seed(0)
+    perception = Perception(build_model(build_tokenizer([])), 3, frozen_blocks=3).train()
+    rows = read_samples(samples)
+    batch = collate([PerceptionSamples(rows, {"cat": 0}, 224)[index] for index in range(4)], clean_every=2)
+    optimizer = torch.optim.AdamW([p for p in perception.parameters() if p.requires_grad], 1e-3)
+    losses = []
+    for _ in range(4):
+        loss = perception(**batch)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert not any(module.training for module in perception.modules() if isinstance(module, torch.nn.BatchNorm2d))
+    assert all(p.grad is None for p in perception.tower.encoder.blocks[:3].parameters())
+    assert all(p.grad is None for p in perception.teacher.parameters())
+
+
+def test_the_embedded_stages_follow_each_other(samples, tmp_path, monkeypatch):
+    eyes, base = tmp_path / "eyes", tmp_path / "base"
+    run(perceive.main, monkeypatch, samples=samples, output_dir=eyes, max_steps=1, **QUICK)
+    run(pretrain.main, monkeypatch, samples=samples, model=eyes, output_dir=base, max_steps=2, **QUICK)
+    again = {"start": base, "frozen_blocks": 0, "output_dir": tmp_path / "again"}
+    run(perceive.main, monkeypatch, samples=samples, validation=samples, max_steps=1, **again, **QUICK)
+    better = load_all(tmp_path / "again")
+    seen, spoken = (load_all(folder) for folder in (eyes, base))
+    assert all(torch.equal(seen[key].half(), spoken[key].half()) for key in seen if "vision_tower" in key)
+    assert any(not torch.equal(seen[key].half(), spoken[key].half()) for key in seen if "language_model" in key)
+    assert all(torch.equal(better[key].half(), spoken[key]) for key in better if "language_model" in key)
+    assert any(not torch.equal(better[key].half(), spoken[key]) for key in better if "vision_tower" in key)
+    model, processor = AutoModelForImageTextToText.from_pretrained(base), AutoProcessor.from_pretrained(base)
+    assert max(path.stat().st_size for path in base.glob("*.safetensors")) < 9e6
+    content = [
+        {"type": "image", "image": Image.open("examples/cat.jpg").resize((224, 200))},
+        {"type": "text", "text": "?"},
+    ]
+    inputs = processor.apply_chat_template(
+        [{"role": "user", "content": content}], tokenize=True, return_dict=True, return_tensors="pt",
+        add_generation_prompt=True,
+    )  # fmt: skip
+    assert model.float().generate(**inputs, max_new_tokens=3).shape[1] > inputs["input_ids"].shape[1]
+
+
+def load_all(folder: Path) -> dict[str, torch.Tensor]:
+    return {key: value for path in folder.glob("*.safetensors") for key, value in load_file(path).items()}
+
+
+def test_cached_features_are_made_once(samples, tmp_path):
+    model, rows = build_model(build_tokenizer([])), read_samples(samples, 3)
+    features = pretrain.cache_features(model, rows, tmp_path / "features.f16", seed=0, batch_size=2)
+    with torch.inference_mode():
+        expected = model.eval().model.vision_tower(PerceptionSamples(rows, {"cat": 0}, 224)[1]["degraded"][None])
+    difference = torch.from_numpy(features[3].copy()).float() - expected.last_hidden_state[0].flatten(1).T
+    assert difference.abs().mean() < 0.05  # bfloat16
+    written = (tmp_path / "features.f16").stat().st_mtime_ns
+    pretrain.cache_features(model, rows, tmp_path / "features.f16", seed=0)
+    assert (tmp_path / "features.f16").stat().st_mtime_ns == written
+
+
+def test_neighbouring_intensities_are_nearly_right():
+    tokenizer = build_tokenizer([])
+    ids = tokenizer.convert_tokens_to_ids(INTENSITIES)
+    soft = pretrain.WithFeatures(torch.nn.Identity(), ids, 0.05).soft_targets(torch.tensor([ids[9], 7]), len(tokenizer))
+    assert torch.allclose(soft.sum(1), torch.ones(2))
+    assert soft[0].argmax() == ids[9]
+    assert soft[0, ids[8]] == soft[0, ids[10]] > soft[0, ids[7]] > 0
+    assert soft[1, 7] == 1
+
+
+def test_a_run_goes_on_from_its_last_whole_checkpoint(tmp_path):
+    assert finished_checkpoint(tmp_path) is None
+    for step, state in ((2, "{}"), (10, "{}"), (12, '{"cut'), (14, None)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if state:
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
+    assert finished_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
+
+
+@pytest.fixture(scope="module", params=["fast_vlm", "qwen"])
+def base(request, tmp_path_factory):
+    return getattr(tiny, request.param)(tmp_path_factory.mktemp(request.param))
+
+
+def test_sft_trains_the_language_model_only_and_resumes_exactly(base, samples, tmp_path, monkeypatch):
+    options = {"samples": samples, "model_name_or_path": base, "use_peft": True, "lora_r": 4, "max_steps": 4, **QUICK}
+    options |= {"lora_target_modules": "all-linear", "gradient_checkpointing": False}
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    run(sft.main, monkeypatch, output_dir=whole, **options)
+    weights = load_file(whole / "adapter_model.safetensors")
+    assert weights
+    assert not [key for key in weights if "vision" in key or "visual" in key or "projector" in key]
+    shutil.copytree(whole / "checkpoint-2", killed / "checkpoint-2")
+    run(sft.main, monkeypatch, output_dir=killed, **options)
+    again = load_file(killed / "adapter_model.safetensors")
+    assert all(torch.equal(weights[key], again[key]) for key in weights)
+    assert any(value.abs().sum() > 0 for key, value in weights.items() if "lora_B" in key)
+
+
+def test_figures_are_those_computed_by_hand():
+    rows = [
+        {
+            "id": 0,
+            "recipe": "lens blur(0.5), graffiti(0.4)",
+            "options": ["cat", "dog"],
+            "answer_index": 1,
+            "kind": "object",
+        },
+        {"id": 1, "recipe": "none", "options": ["cat", "dog"], "answer_index": 0, "kind": "garment"},
+        {"id": 2, "recipe": "graffiti(0.2)", "options": [], "answer_index": None, "kind": "object"},
+    ]
+
+    def chain(recipe, answer):
+        return format_chain(Recipe.parse(recipe), "a", "b", "c", answer)
+
+    texts = {
+        ("robust", "degraded"): [chain("lens blur(0.7)", "1"), chain("graffiti(0.1)", "1"), "<TYPE>graffiti(0.3)"],
+        ("robust", "clean"): [chain("none", "1"), chain("none", "0"), chain("scan lines(0.1)", "0")],
+        ("baseline", "degraded"): ["cat", "1. dog", "cat"],
+        ("baseline", "clean"): ["dog", "no idea", "cat"],
+    }
+    answers = [
+        {"id": i, "side": side, "state": state, "text": text}
+        for (side, state), column in texts.items()
+        for i, text in enumerate(column)
+    ]
+    figures = evaluate.figures(rows, answers)
+    assert figures == {
+        "samples": 3,
+        "chains complete": 5 / 6,
+        "types F1": pytest.approx(2 * 2 / (2 * 2 + 1 + 1)),
+        "types precision": pytest.approx(2 / 3),
+        "types recall": pytest.approx(2 / 3),
+        "intensity error": pytest.approx(0.15),
+        "inventions per clean picture": pytest.approx(1 / 3),
+        "accuracy, degraded, baseline": 0.0,
+        "accuracy, degraded, robust": 0.5,
+        "accuracy, clean, baseline": 0.5,
+        "accuracy, clean, robust": 1.0,
+    }
+    assert evaluate.by_type(rows, answers)["graffiti"]["intensity error"] == pytest.approx(0.1)
+    assert "| samples | 3 |" in evaluate.table({"all": figures})
