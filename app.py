@@ -1,0 +1,30 @@
+"""Start the page: `python app.py`, or `make demo`. `--help` lists how to choose the models."""
+
+import argparse
+import logging
+import os
+
+from demo import page
+from demo.examples import load_examples
+from demo.models import add_arguments, load_pair, spec_from
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    add_arguments(parser)
+    # Without host or port Gradio chooses: on a Space by the Space's own variables.
+    parser.add_argument("--host", default=os.environ.get("HOST"), help="address to listen on (HOST)")
+    parser.add_argument("--port", type=int, default=os.environ.get("PORT"), help="port to listen on (PORT)")
+    arguments = parser.parse_args()
+    pair = load_pair(spec_from(arguments))
+    logging.info(pair.notice)
+    examples = load_examples()
+    page.build(pair, examples).launch(
+        server_name=arguments.host, server_port=arguments.port, **page.launch_options(examples)
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,229 @@
+"""What the demo does, without the page: degrade a photo, compare two models on it; and both as endpoints.
+
+The endpoints' names, parameters and answers are stable:
+
+`/degrade` (image, recipe text, seed) -> PNG of the upload's own size.
+
+`/compare` (image, question with its options, recipe text, seed, temperature, max_new_tokens) -> a stream of JSON
+objects with the keys `baseline` and `robust`, each the state of that side so far (a *side*):
+
+- `text`: what the model has written; `done`: whether it has ended
+- `stats`: null until then; `tokens`, `ttft_s` (seconds to the first), `tokens_per_s`, `stop_reason` (eos, length,
+  stopped or error)
+- `answer`: null until there is one; the text of the option it means where the question has options, else as written
+- `choice`: the index of that option, null where the answer means none
+- `error`: only on failure, what went wrong
+- `chain` (robust only): `recipe` {name: intensity}, `influence`, `reasoning`, `conclusion`, `answer`, `open`
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+
+import gradio as gr
+from PIL import Image
+
+from degradations import Recipe, degrade
+from demo import photos, settings
+from demo.chain import Chain, parse_chain, parse_options, read_answer
+from demo.models import Pair
+from demo.streaming import stream
+
+MODEL_QUEUE = {"concurrency_id": "models", "concurrency_limit": 1}
+"""Every event that uses the models: one visitor at a time, the others wait in the queue."""
+
+
+class Workbench:
+    """One pair of models and everything a visitor does with it; keeps nothing about anyone."""
+
+    def __init__(self, pair: Pair):
+        self.pair = pair
+        # Sliders ask for the same photo many times a second; the key holds the content's hash (Gradio's upload folder).
+        self._fitted = lru_cache(maxsize=settings.FITTED_PHOTOS_KEPT)(lambda path, _: pair.fit(photos.load(path)))
+
+    def working_photo(self, upload: Mapping | None) -> Image.Image:
+        """The uploaded photo, RGB, at the size the models work at.
+
+        Raises:
+            PhotoError: as `photos.load`, or no upload.
+        """
+        path = upload_path(upload)
+        return self._fitted(path, path.stat().st_mtime_ns if path.exists() else 0)
+
+    def preview(self, upload: Mapping | None, recipe: Recipe, seed: int) -> tuple[Image.Image, Image.Image]:
+        """The photo before and after, as the models see it."""
+        before = self.working_photo(upload)
+        return before, degrade(before, recipe, seed)
+
+    def compare(
+        self,
+        upload: Mapping | None,
+        question: str,
+        recipe: Recipe,
+        seed: int,
+        temperature: float,
+        max_new_tokens: int,
+        stop: threading.Event | None = None,
+    ) -> Iterator[dict[str, dict]]:
+        """Ask both models; yield both sides a few times a second, and at once when one begins or ends.
+
+        The degraded picture is made here, from the upload: never taken from what a browser shows.
+
+        Raises:
+            ValueError: something in the request that cannot be used (PhotoError included).
+        """
+        question = _question(question)
+        seed = check_number("seed", seed, 0, settings.MAX_SEED, whole=True)
+        temperature = check_number("temperature", temperature, 0, settings.MAX_TEMPERATURE)
+        max_new_tokens = check_number("max_new_tokens", max_new_tokens, 1, settings.MAX_NEW_TOKENS, whole=True)
+        _, image = self.preview(upload, recipe, seed)
+        options = parse_options(question)
+        sides = {name: _Side(name) for name in ("baseline", "robust")}
+        events = stream(
+            self.pair, image, question, temperature=temperature, max_new_tokens=max_new_tokens, seed=seed, stop=stop
+        )
+        try:
+            shown = 0.0
+            for event in events:
+                side = sides[event.side]
+                news = event.done or (event.text and not side.text)
+                side.take(event)
+                if news or time.monotonic() - shown >= settings.UPDATE_S:
+                    shown = time.monotonic()
+                    yield {name: side.as_json(options) for name, side in sides.items()}
+        finally:
+            events.close()
+
+
+class _Side:
+    """What one model has said so far."""
+
+    def __init__(self, name: str):
+        self.name, self.text, self.done, self.stats, self.error = name, "", False, None, None
+
+    def take(self, event) -> None:
+        self.text += event.text
+        self.done = self.done or event.done
+        self.stats = event.stats or self.stats
+        self.error = event.error or self.error
+
+    def as_json(self, options: list[str]) -> dict:
+        chain = parse_chain(self.text) if self.name == "robust" else None
+        answer, choice = self._answer(chain, options)
+        side = {
+            "text": self.text,
+            "done": self.done,
+            "stats": asdict(self.stats) if self.stats else None,
+            "answer": answer,
+            "choice": choice,
+        }
+        if self.error:
+            side["error"] = self.error
+        if chain:
+            side["chain"] = {
+                "recipe": dict(chain.recipe),
+                "influence": chain.influence,
+                "reasoning": chain.reasoning,
+                "conclusion": chain.conclusion,
+                "answer": chain.answer,
+                "open": chain.open,
+            }
+        return side
+
+    def _answer(self, chain: Chain | None, options: list[str]) -> tuple[str | None, int | None]:
+        """The answer and its option's index. Among options it is read once it is whole: half of it may mean another."""
+        written = (chain.answer if chain else self.text).strip()
+        whole = self.done or bool(chain and "ANSWER" in chain.closed)
+        if not written or self.error or (options and not whole):
+            return None, None
+        choice = read_answer(written, options) if options else None
+        return (written if choice is None else options[choice]), choice
+
+
+def upload_path(upload: Mapping | None) -> Path:
+    """The file behind what gr.Image sends (it reaches us undecoded: events that take photos have preprocess=False).
+
+    Gradio has checked by then that the path lies in its upload folder.
+    """
+    path = (upload or {}).get("path")
+    if not path:
+        raise photos.PhotoError("Please choose a photo first.")
+    return Path(path)
+
+
+def _question(question: object) -> str:
+    if not isinstance(question, str) or not question.strip():
+        raise ValueError("Please ask a question.")
+    if len(question) > settings.MAX_QUESTION_CHARACTERS:
+        raise ValueError(f"Please keep the question below {settings.MAX_QUESTION_CHARACTERS} characters.")
+    return question.strip()
+
+
+def check_number(name: str, value: object, low: float, high: float, whole: bool = False) -> float | int:
+    """A number as a visitor may give it.
+
+    Raises:
+        ValueError: not a finite number in [low, high], or not a whole one where it must be.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ValueError(f"The {name} must be a number in {low}..{high}, not {value!r}.")
+    if whole and value != int(value):
+        raise ValueError(f"The {name} must be a whole number, not {value!r}.")
+    return int(value) if whole else float(value)
+
+
+def check_seed(seed: object) -> int:
+    """A seed as a visitor may give it."""
+    return check_number("seed", seed, 0, settings.MAX_SEED, whole=True)
+
+
+@contextmanager
+def told_to_the_visitor() -> Iterator[None]:
+    """Hand the message of a request that cannot be used to the visitor, not a traceback."""
+    try:
+        yield
+    except ValueError as error:
+        raise gr.Error(str(error), title="Please check", print_exception=False) from error
+
+
+def register(bench: Workbench) -> None:
+    """Add the endpoints to the Blocks being built; their components are never shown."""
+
+    def degrade_photo(image, recipe, seed):
+        """Degrade a photo; the result is a PNG of the photo's own size."""
+        with told_to_the_visitor():
+            return degrade(photos.load(upload_path(image)), Recipe.parse(recipe or ""), check_seed(seed))
+
+    def compare_models(image, question, recipe, seed, temperature, max_new_tokens):
+        """Ask both models about a degraded photo; streams JSON objects with the keys baseline and robust."""
+        with told_to_the_visitor():
+            yield from bench.compare(image, question, Recipe.parse(recipe or ""), seed, temperature, max_new_tokens)
+
+    with gr.Group(visible=False):
+        image = gr.Image(type="filepath", format="png", label="image")
+        recipe = gr.Textbox("none", label="recipe")
+        seed = gr.Number(settings.SEED, precision=0, label="seed")
+        degraded = gr.Image(format="png", label="degraded")
+        gr.Button().click(
+            degrade_photo,
+            [image, recipe, seed],
+            degraded,
+            preprocess=False,
+            api_name="degrade",
+            concurrency_limit=settings.DEGRADE_CONCURRENCY,
+        )
+        question = gr.Textbox(label="question")
+        temperature = gr.Number(settings.TEMPERATURE, label="temperature")
+        max_new_tokens = gr.Number(bench.pair.max_new_tokens, precision=0, label="max_new_tokens")
+        gr.Button().click(
+            compare_models,
+            [image, question, recipe, seed, temperature, max_new_tokens],
+            gr.JSON(label="baseline and robust"),
+            preprocess=False,
+            api_name="compare",
+            **MODEL_QUEUE,
+        )

@@ -1,0 +1,192 @@
+"""What the page's events do and what both endpoints send, with scripted models: no checkpoint, no browser."""
+
+import threading
+from types import SimpleNamespace
+
+import gradio as gr
+import numpy as np
+import pytest
+from PIL import Image
+
+from degradations import REGISTRY, Recipe, degrade
+from demo import api, photos, settings
+from demo.actions import Actions, Running
+from demo.chain import format_chain
+from demo.examples import Example, known_answer, load_examples
+from demo.generation import Event, Stats
+
+EXAMPLES = load_examples()
+CHAIN = format_chain(Recipe({"lens blur": 0.3}), "It is soft.", "Two ears.", "A cat.", "1")
+ASKED = "What is it?\n0. dog\n1. cat"
+
+
+@pytest.fixture
+def photo(tmp_path) -> dict:
+    """An upload as Gradio hands it over."""
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)).save(tmp_path / "photo.png")
+    return {"path": str(tmp_path / "photo.png")}
+
+
+@pytest.fixture
+def bench() -> api.Workbench:
+    return api.Workbench(SimpleNamespace(fit=lambda image: image.resize((30, 20))))
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """Let both models say what is scripted; returns what they were asked, and whether their stream was closed."""
+    seen = SimpleNamespace(closed=False)
+
+    def play(*events: Event):
+        def stream(pair, image, question, **options):
+            seen.image, seen.question, seen.options = image, question, options
+            try:
+                yield from events
+            finally:
+                seen.closed = True
+
+        monkeypatch.setattr(api, "stream", stream)
+        return seen
+
+    return play
+
+
+def said(side: str, text: str, stop_reason: str = "eos") -> list[Event]:
+    words = [Event(side, text=letter) for letter in text]
+    return [*words, Event(side, done=True, stats=Stats(len(words), 0.1, 9.0, stop_reason))]
+
+
+def compare(bench, photo, question=ASKED, recipe="noise(0.5)", seed=3, temperature=0.0, tokens=50, **more):
+    return list(bench.compare(photo, question, Recipe.parse(recipe), seed, temperature, tokens, **more))
+
+
+def test_the_models_get_the_upload_fitted_then_degraded(bench, photo, script):
+    seen = script(*said("baseline", "1"), *said("robust", CHAIN))
+    compare(bench, photo, recipe="lens blur(0.4)", seed=9, temperature=0.5)
+    fitted = photos.load(photo["path"]).resize((30, 20))
+    assert np.array_equal(np.asarray(seen.image), np.asarray(degrade(fitted, "lens blur(0.4)", 9)))
+    assert seen.question == ASKED
+    assert seen.options == {"temperature": 0.5, "max_new_tokens": 50, "seed": 9, "stop": None}
+    assert seen.closed
+
+
+def test_a_clean_photo_of_the_working_size_reaches_the_models_unchanged(photo, script):
+    seen = script(*said("baseline", "1"), *said("robust", CHAIN))
+    compare(api.Workbench(SimpleNamespace(fit=lambda image: image)), photo, recipe="none")
+    assert np.array_equal(np.asarray(seen.image), np.asarray(Image.open(photo["path"])))
+
+
+def test_what_compare_sends(bench, photo, script):
+    script(*said("baseline", "1. cat"), *said("robust", CHAIN))
+    states = compare(bench, photo)
+    last = states[-1]
+    assert last["baseline"] == {
+        "text": "1. cat",
+        "done": True,
+        "stats": {"tokens": 6, "ttft_s": 0.1, "tokens_per_s": 9.0, "stop_reason": "eos"},
+        "answer": "cat",
+        "choice": 1,
+    }
+    assert (last["robust"]["answer"], last["robust"]["choice"]) == ("cat", 1)
+    assert last["robust"]["chain"]["recipe"] == {"lens blur": 0.3}
+    assert states[0]["baseline"]["answer"] is None  # half an answer among options is none
+
+
+def test_an_open_question_is_answered_as_written(bench, photo, script):
+    script(*said("baseline", "A cat, 1 of 2."), *said("robust", CHAIN))
+    last = compare(bench, photo, question="What is it?")[-1]
+    assert (last["baseline"]["answer"], last["baseline"]["choice"]) == ("A cat, 1 of 2.", None)
+    assert (last["robust"]["answer"], last["robust"]["choice"]) == ("1", None)
+
+
+def test_a_failure_of_one_side_is_its_own(bench, photo, script):
+    script(Event("baseline", text="1"), Event("baseline", done=True, error="out of memory"), *said("robust", CHAIN))
+    last = compare(bench, photo)[-1]
+    assert last["baseline"]["error"] == "out of memory"
+    assert last["baseline"]["answer"] is None
+    assert "error" not in last["robust"]
+    assert last["robust"]["choice"] == 1
+
+
+def test_leaving_closes_the_stream(bench, photo, script):
+    seen = script(*said("baseline", "1" * 99), *said("robust", CHAIN))
+    states = bench.compare(photo, ASKED, Recipe(), 0, 0.0, 50)
+    next(states)
+    states.close()
+    assert seen.closed
+
+
+@pytest.mark.parametrize("bad", [None, True, "5", float("nan"), float("inf"), -1, 11, 0.5])
+def test_numbers_are_checked(bad):
+    with pytest.raises(ValueError, match="The seed must be"):
+        api.check_number("seed", bad, 0, 10, whole=True)
+    assert api.check_number("seed", 5.0, 0, 10, whole=True) == 5
+
+
+def test_a_photo_is_decoded_once_for_many_previews(bench, photo, monkeypatch):
+    decoded = []
+    load = photos.load
+    monkeypatch.setattr(photos, "load", lambda path: decoded.append(path) or load(path))
+    for step in range(5):
+        bench.preview(photo, Recipe({"lens blur": step / 10}), 0)
+    assert len(decoded) == 1
+
+
+def values(**recipe: float) -> list[float]:
+    """The sliders' positions; names with _ for spaces."""
+    return [recipe.get(name.replace(" ", "_"), 0) for name in REGISTRY]
+
+
+def test_sliders_text_and_presets_say_the_same(bench, photo):
+    actions = Actions(bench, EXAMPLES)
+    *_, text = actions.follow_sliders(photo, 0, *values(lens_blur=0.2, scan_lines=0.5))
+    assert text == "lens blur(0.2), scan lines(0.5)"
+    assert list(actions.tidy_text(photo, 0, "Scan lines(0.5), blur(0.2)")[4:]) == values(lens_blur=0.2, scan_lines=0.5)
+    for strength in settings.STRENGTHS.values():
+        shown = actions.at_strength(strength)(photo, 0, *values(lens_blur=0.2, scan_lines=0.5))
+        assert list(shown[4:]) == values(lens_blur=strength, scan_lines=strength)
+        drawn = actions.at_strength(strength)(photo, 0, *values())
+        assert sorted(drawn[4:])[-2:] == [0, strength]
+    assert actions.reset(photo, 0)[3] == "none"
+    assert 1 <= len(Recipe.parse(actions.shuffle(photo, None)[3])) <= settings.SHUFFLED_TYPES[1]
+
+
+def test_a_wrong_recipe_moves_no_slider(bench, photo):
+    actions = Actions(bench, EXAMPLES)
+    _, _, message, *rest = actions.tidy_text(photo, 0, "fog(0.5)")
+    assert "fog" in message
+    assert rest == [gr.skip()] * (1 + len(REGISTRY))
+    assert actions.follow_text(photo, 0, "lens bl") == [gr.skip()] * (3 + len(REGISTRY))
+
+
+def test_stop_reaches_its_own_run_only():
+    running = Running()
+    with running.entered("a") as mine, running.entered("b") as other:
+        stopper = threading.Thread(target=running.stop, args=("a", 10))
+        stopper.start()
+        assert mine.wait(10)
+        assert not other.is_set()
+    stopper.join(10)
+    assert not stopper.is_alive()
+
+
+def test_a_stop_in_the_queue_counts_until_the_next_question():
+    running = Running()
+    assert not running.stop("a", 0)
+    with running.entered("a") as stop:
+        assert stop.is_set()
+    running.asked("a")
+    with running.entered("a") as stop:
+        assert not stop.is_set()
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.title)
+def test_examples_are_whole_and_know_their_answer(example: Example, tmp_path):
+    copy = tmp_path / "another name.jpg"
+    copy.write_bytes(example.image.read_bytes())
+    assert photos.load(copy).mode == "RGB"
+    assert known_answer(EXAMPLES, copy, example.question, list(example.options)) == example.answer
+    assert known_answer(EXAMPLES, copy, example.question, ["another"]) is None
+    other = next(one for one in EXAMPLES if one.image != example.image)
+    if (other.question, other.options) != (example.question, example.options):
+        assert known_answer(EXAMPLES, other.image, example.question, list(example.options)) is None

@@ -1,0 +1,175 @@
+"""The endpoints as another program uses them, on the running app with the shipped pair."""
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from degradations import Recipe, degrade
+from demo import photos, settings
+from demo.chain import parse_chain
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+CAT, SHIRT = EXAMPLES / "cat.jpg", EXAMPLES / "shirt.jpg"
+RECIPE = "dark illumination(0.55), gaussian noise(0.3)"
+QUESTION = "What is the main object?\n0. dog\n1. cat\n2. fox"
+LONG = 300
+"""Tokens enough for a chain of the shipped pair."""
+
+
+@pytest.fixture(scope="module")
+def client(app) -> Client:
+    return Client(app, verbose=False)
+
+
+def compare(client: Client, photo=CAT, question=QUESTION, recipe=RECIPE, seed=7, temperature=0.0, tokens=LONG):
+    """Submit a comparison; iterating over the job gives its states."""
+    return client.submit(handle_file(photo), question, recipe, seed, temperature, tokens, api_name="/compare")
+
+
+def test_names_and_parameters_are_the_promised_ones(client):
+    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    parameters = {name: [p["parameter_name"] for p in entry["parameters"]] for name, entry in endpoints.items()}
+    assert parameters == {
+        "/degrade": ["image", "recipe", "seed"],
+        "/compare": ["image", "question", "recipe", "seed", "temperature", "max_new_tokens"],
+    }
+
+
+def test_degrade_gives_a_png_of_the_uploads_own_size(client):
+    path = client.predict(handle_file(CAT), RECIPE, 7, api_name="/degrade")
+    with Image.open(path) as degraded:
+        assert degraded.format == "PNG"
+        assert np.array_equal(np.asarray(degraded), np.asarray(degrade(photos.load(CAT), Recipe.parse(RECIPE), 7)))
+
+
+def test_degrade_by_nothing_leaves_every_pixel(client):
+    for recipe in ("none", ""):
+        with Image.open(client.predict(handle_file(CAT), recipe, 0, api_name="/degrade")) as same:
+            assert np.array_equal(np.asarray(same), np.asarray(photos.load(CAT)))
+
+
+def test_degrade_puts_a_rotated_transparent_upload_right(client, tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.new("RGBA", (40, 20), (255, 0, 0, 0)).save(tmp_path / "photo.png", exif=exif)
+    with Image.open(client.predict(handle_file(tmp_path / "photo.png"), "none", 0, api_name="/degrade")) as upright:
+        assert upright.size == (20, 40)
+        assert upright.getpixel((10, 10)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "seed", "message"),
+    [
+        ("fog(0.5)", 0, "unknown degradation 'fog'"),
+        ("noise(1.5)", 0, "1.5"),
+        ("none", -1, "seed"),
+        ("none", 0.5, "seed"),
+    ],
+)
+def test_degrade_says_what_is_wrong(client, recipe, seed, message):
+    with pytest.raises(AppError, match=message):
+        client.predict(handle_file(CAT), recipe, seed, api_name="/degrade")
+
+
+def test_a_file_that_is_no_picture_is_a_message(client, tmp_path):
+    (tmp_path / "photo.jpg").write_text("not a picture")
+    for name, more in (("/degrade", ()), ("/compare", ("What?", "none"))):
+        arguments = more or ("none", 0)
+        with pytest.raises(AppError, match="not a picture"):
+            client.predict(handle_file(tmp_path / "photo.jpg"), *arguments, api_name=name)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [{"question": " "}, {"temperature": -1.0}, {"tokens": 0}, {"tokens": 10**9}, {"recipe": "x"}, {"seed": -3}],
+)
+def test_compare_says_what_is_wrong(client, request_):
+    with pytest.raises(AppError):
+        compare(client, **request_).result()
+
+
+def test_compare_streams_both_sides(client):
+    states = list(compare(client))
+    assert len(states) >= 3
+    for state in states:
+        assert set(state) == {"baseline", "robust"}
+        for name, side in state.items():
+            extra = {"chain"} if name == "robust" else set()
+            assert set(side) == {"text", "done", "stats", "answer", "choice"} | extra
+    for before, after in pairwise(states):
+        for name in after:
+            assert after[name]["text"].startswith(before[name]["text"])
+            assert after[name]["done"] >= before[name]["done"]
+    last = states[-1]
+    for side in last.values():
+        assert side["done"]
+        assert side["text"]
+        assert set(side["stats"]) == {"tokens", "ttft_s", "tokens_per_s", "stop_reason"}
+        assert side["stats"]["stop_reason"] in ("eos", "length")
+        assert side["choice"] in (0, 1, 2, None)
+    chain = parse_chain(last["robust"]["text"])
+    assert last["robust"]["chain"] == {
+        "recipe": dict(chain.recipe),
+        "influence": chain.influence,
+        "reasoning": chain.reasoning,
+        "conclusion": chain.conclusion,
+        "answer": chain.answer,
+        "open": chain.open,
+    }
+
+
+def test_compare_is_repeatable_when_greedy_and_by_its_seed(client):
+    def texts(**request_):
+        return {name: side["text"] for name, side in compare(client, tokens=40, **request_).result().items()}
+
+    assert texts() == texts()
+    assert texts(temperature=1.0) == texts(temperature=1.0)
+
+
+def test_cancel_frees_the_models(client):
+    job = compare(client, temperature=1.0, tokens=LONG)
+    assert not next(iter(job))["robust"]["done"]
+    assert job.cancel()
+    assert compare(client, tokens=3).result(timeout=60)["robust"]["stats"]["tokens"] <= 3
+
+
+def test_two_clients_at_once_get_their_own_answers(app, client):
+    requests = [{"photo": CAT, "seed": 7}, {"photo": SHIRT, "question": "Which garment is shown?", "recipe": "none"}]
+    alone = [compare(client, tokens=60, **request_).result() for request_ in requests]
+
+    def ask(request_):
+        return compare(Client(app, verbose=False), tokens=60, **request_).result()
+
+    with ThreadPoolExecutor(2) as visitors:
+        together = list(visitors.map(ask, requests))
+    for one, other in zip(alone, together, strict=True):
+        assert {name: side["text"] for name, side in one.items()} == {
+            name: side["text"] for name, side in other.items()
+        }
+    assert together[0]["robust"]["text"] != together[1]["robust"]["text"]
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "app.py", "demo/settings.py", str(EXAMPLES / "examples.json")])
+def test_no_file_outside_of_the_uploads_is_served(app, path):
+    for spelling in (path, str(Path(EXAMPLES).parent / path), f"../../../../..{path}"):
+        assert httpx.get(f"{app}gradio_api/file={spelling}").status_code in (403, 404)
+
+
+def test_no_file_outside_of_the_uploads_is_read(app):
+    foreign = {"path": str(CAT), "meta": {"_type": "gradio.FileData"}}
+    call = httpx.post(f"{app}gradio_api/call/degrade", json={"data": [foreign, "none", 0]}).json()["event_id"]
+    assert "event: error" in httpx.get(f"{app}gradio_api/call/degrade/{call}", timeout=60).text
+
+
+def test_too_many_bytes_are_refused_on_their_way(app):
+    too_much = b"\0" * (settings.MAX_PHOTO_BYTES + 1)
+    assert (
+        httpx.post(f"{app}gradio_api/upload", files={"files": ("photo.png", too_much)}, timeout=60).status_code == 413
+    )

@@ -1,0 +1,245 @@
+"""The page in a real browser, on the running app with the shipped pair, at a desktop's and a phone's width.
+
+Everything waits for what it wants to see, for as long as a busy machine may need. Screenshots go to tests/screenshots/.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+PHOTO = ROOT / "examples" / "coffee.jpg"
+SCREENSHOTS = ROOT / "tests" / "screenshots"
+SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
+PATIENCE_MS = 120_000
+WRITING = "#robust .figures:has-text('writing')"
+
+# Collects the texts that a column goes through, without repeats.
+WATCH = """() => { window.states = {};
+  for (const id of ['baseline', 'robust']) {
+    const column = document.getElementById(id), seen = window.states[id] = [column.innerText];
+    new MutationObserver(() => { if (column.innerText !== seen.at(-1)) seen.push(column.innerText) })
+      .observe(column, {childList: true, subtree: true, characterData: true});
+  } }"""
+
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(app: str, browser: Browser) -> Iterator[OpenPage]:
+    """Opens the page at some size; at the end nothing may have been asked of another host, nor gone wrong unseen."""
+    foreign, errors, contexts = [], [], []
+
+    def open_page(size: str = "desktop", scheme: str = "light") -> Page:
+        width, height = SIZES[size]
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        context.set_default_timeout(PATIENCE_MS)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda request: foreign.append(request.url) if is_foreign(request.url, app) else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(app)
+        page.wait_for_selector("#ask")
+        return page
+
+    expect.set_options(timeout=PATIENCE_MS)
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert foreign == []
+    assert errors == []
+
+
+def is_foreign(url: str, app: str) -> bool:
+    return urlsplit(url).scheme in ("http", "https", "ws", "wss") and urlsplit(url).netloc != urlsplit(app).netloc
+
+
+def upload(page: Page, photo: Path = PHOTO) -> None:
+    page.set_input_files("#photo input[type=file]", photo)
+
+
+def degraded(page: Page) -> str:
+    """The address of the picture behind the slider; it is named by its content."""
+    picture = page.locator("#preview img").nth(1)
+    expect(picture).to_be_visible()
+    return picture.get_attribute("src")
+
+
+def expect_new_preview(page: Page, old: str) -> None:
+    expect(page.locator("#preview img").nth(1)).not_to_have_attribute("src", old)
+
+
+def recipe(page: Page):
+    return page.locator("#recipe textarea")
+
+
+def amount(page: Page, name: str):
+    return page.locator(f"#slider-{name.replace(' ', '-')} input[type=number]")
+
+
+def ask(page: Page, question: str, options: str = "") -> None:
+    page.fill("#question textarea", question)
+    page.fill("#options textarea", options)
+    page.click("#ask")
+
+
+def wait_until_answered(page: Page) -> None:
+    expect(page.locator("#stop")).to_be_disabled()
+    expect(page.locator("#ask")).to_be_enabled()
+
+
+def screenshot(page: Page, name: str) -> None:
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+
+@pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("phone", "dark")])
+def test_from_a_photo_to_two_answers(open_page, size, scheme):
+    page = open_page(size, scheme)
+    upload(page)
+    clean = degraded(page)
+    expect(page.locator("#photo-message")).to_contain_text("pixels")
+
+    slider = page.locator("#slider-gaussian-noise input[type=range]")
+    slider.focus()
+    for _ in range(3):
+        slider.press("ArrowRight")
+    expect(recipe(page)).to_have_value("gaussian noise(0.03)")
+    expect_new_preview(page, clean)
+    before = degraded(page)
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    page.mouse.click(box["x"] + 0.6 * box["width"], box["y"] + box["height"] / 2)
+    expect_new_preview(page, before)
+    strength = float(amount(page, "gaussian noise").input_value())
+    assert 0.4 < strength < 0.8
+
+    page.evaluate(WATCH)
+    ask(page, "What is the main object?", "teapot\ncup of coffee\nbowl of soup")
+    page.wait_for_selector(WRITING)
+    screenshot(page, f"{size}-{scheme}-answering")
+    wait_until_answered(page)
+    for side, states in page.evaluate("window.states").items():
+        assert len(states) >= 3, (side, states)
+        assert "tokens" in states[-1]
+    expect(page.locator("#baseline [data-block=ANSWER] .answer")).not_to_be_empty()
+
+    row = page.locator("#score tr", has_text="Noise")
+    expect(row).to_contain_text(f"{strength:.2f}")
+    expect(page.locator("#score .tile.hit dd")).to_have_text("1" if "hit" in row.get_attribute("class") else "0")
+    expect(page.locator("#score .tile.error")).to_contain_text("mean intensity error")
+    screenshot(page, f"{size}-{scheme}-answered")
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_stop_ends_both_answers_midway(open_page, size):
+    page = open_page(size)
+    upload(page)
+    degraded(page)
+    ask(page, "Describe the picture.")
+    page.wait_for_selector(WRITING)
+    page.click("#stop")
+    wait_until_answered(page)
+    expect(page.locator("#status")).to_contain_text("Stopped")
+    expect(page.locator("#robust .figures")).to_contain_text("stopped")
+    screenshot(page, f"{size}-stopped")
+
+    page.fill("#question textarea", "And now?")
+    page.press("#question textarea", "Enter")
+    expect(page.locator("#robust .figures")).not_to_contain_text("stopped")
+    wait_until_answered(page)
+
+
+@pytest.mark.parametrize(("size", "scheme"), [("desktop", "dark"), ("phone", "light")])
+def test_an_example_knows_its_answer(open_page, size, scheme):
+    page = open_page(size, scheme)
+    screenshot(page, f"{size}-{scheme}-empty")
+    page.locator("#examples button").first.click()
+    degraded(page)
+    expect(page.locator("#question textarea")).not_to_have_value("")
+    expect(recipe(page)).not_to_have_value("none")
+    page.click("#ask")
+    expect(page.locator("#baseline .mark")).to_be_visible()
+    wait_until_answered(page)
+    expect(page.locator("#score tbody tr").first).to_be_visible()
+    screenshot(page, f"{size}-{scheme}-example")
+    page.locator("#robust-card .raw button").first.click()
+    expect(page.locator("#robust-raw textarea")).not_to_have_value("")
+
+
+def test_recipe_text_sliders_and_presets_agree(open_page):
+    page = open_page()
+    upload(page)
+    clean = degraded(page)
+    recipe(page).fill("Noise(0.5), darkness(0.25)")  # as a paste does: at once
+    expect(amount(page, "gaussian noise")).to_have_value("0.5")
+    expect(amount(page, "dark illumination")).to_have_value("0.25")
+    expect_new_preview(page, clean)
+    recipe(page).blur()
+    expect(recipe(page)).to_have_value("dark illumination(0.25), gaussian noise(0.5)")
+
+    preview = page.locator("#preview")
+    for key, shown in (("ArrowLeft", "after"), ("ArrowRight", "before"), ("Escape", "both")):
+        preview.press(key)
+        expect(preview).to_have_attribute("data-shown", shown)
+
+    recipe(page).fill("fog(0.5)")
+    recipe(page).blur()
+    expect(page.locator("#recipe-message")).to_contain_text("fog")
+    expect(amount(page, "gaussian noise")).to_have_value("0.5")
+
+    for button, strength in (("#strength-25", 0.23), ("#strength-50", 0.45), ("#strength-100", 0.9)):
+        page.click(button)
+        expect(recipe(page)).to_have_value(f"dark illumination({strength}), gaussian noise({strength})")
+        expect(amount(page, "dark illumination")).to_have_value(str(strength))
+    expect(page.locator("#recipe-message")).to_be_empty()
+    page.click("#reset")
+    expect(recipe(page)).to_have_value("none")
+    expect(page.locator("#preview img").nth(1)).to_have_attribute("src", clean)
+    page.click("#strength-50")
+    expect(recipe(page)).not_to_have_value("none")
+    assert recipe(page).input_value().count("(0.45)") == 1
+    page.click("#shuffle")
+    expect(recipe(page)).not_to_have_value("none")
+
+
+def test_what_cannot_be_used_is_said_on_the_page(open_page, tmp_path):
+    page = open_page()
+    page.click("#ask")
+    expect(page.locator(".toast-body")).to_contain_text("question")
+    (tmp_path / "photo.jpg").write_text("not a picture")
+    upload(page, tmp_path / "photo.jpg")
+    expect(page.locator("#photo-message")).to_contain_text("not a picture")
+    assert "Traceback" not in page.inner_text("body")
+    screenshot(page, "desktop-refused")
+
+
+def test_a_second_visitor_sees_the_queue_and_can_leave_it(open_page):
+    first, second = open_page(), open_page()
+    for page in (first, second):
+        upload(page)
+        degraded(page)
+    for page in (first, second):
+        ask(page, "Describe the picture.")
+    expect(second.locator("#status")).to_contain_text("queue: 1/1")
+    screenshot(second, "desktop-queued")
+    second.click("#stop")
+    expect(second.locator("#status")).to_contain_text("Stopped")
+    expect(second.locator("#ask")).to_be_enabled()
+    wait_until_answered(first)
