@@ -14,7 +14,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from degradations import Recipe
 from demo.chain import format_chain
 from tests import tiny
-from training import evaluate, perceive, pretrain, sft
+from training import evaluate, perceive, pretrain, read, sft
 from training.data import PerceptionSamples, read_samples
 from training.embedded import INTENSITIES, build_model, build_processor, build_tokenizer, load_imagenet_tower
 from training.perceive import Perception, collate
@@ -111,6 +111,23 @@ def test_the_embedded_stages_follow_each_other(samples, tmp_path, monkeypatch):
         add_generation_prompt=True,
     )  # fmt: skip
     assert model.float().generate(**inputs, max_new_tokens=3).shape[1] > inputs["input_ids"].shape[1]
+
+
+def test_reading_teaches_new_words_and_leaves_the_known_alone(samples, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    processor = build_processor(build_tokenizer([perceive.sample_text(row) for row in read_samples(samples)]))
+    model = build_model(processor.tokenizer, hidden=64, layers=1)
+    model.save_pretrained(tmp_path / "base")
+    processor.save_pretrained(tmp_path / "base")
+    options = {"samples": samples, "model": tmp_path / "base", "output": tmp_path / "read", "steps": 8, "batch-size": 2}
+    run(read.main, monkeypatch, **options)
+    before, after = load_all(tmp_path / "base"), load_all(tmp_path / "read")
+    changed = {key for key in after if not torch.equal(before[key].half(), after[key])}
+    assert changed == {"model.language_model.embed_tokens.weight"}
+    rows = (before[changed.copy().pop()].half() != after[changed.pop()]).any(1)
+    known, new = processor.tokenizer.convert_tokens_to_ids(["lens blur", "0.5"]), ["<TYPE>", "<ANSWER_END>"]
+    assert not rows[known].any()
+    assert rows[processor.tokenizer.convert_tokens_to_ids(new)].all()
 
 
 def load_all(folder: Path) -> dict[str, torch.Tensor]:
