@@ -80,10 +80,13 @@ class Checkpoint:
         Raises:
             ValueError: a prompt is too long for the model, or there are not as many images as prompts.
         """
-        images = [image] * len(prompts) if isinstance(image, Image.Image) else image
+        if isinstance(image, Image.Image):
+            images = [self._limited(image)] * len(prompts)
+        else:
+            images = [self._limited(own) for own in image]
         chats = []
         for own, prompt in zip(images, prompts, strict=True):
-            content = [{"type": "image", "image": self._limited(own)}, {"type": "text", "text": prompt}]
+            content = [{"type": "image", "image": own}, {"type": "text", "text": prompt}]
             chats.append([{"role": "user", "content": content}])
         try:
             # A visitor's question may name the model's control tokens; it must not write them.
