@@ -9,6 +9,7 @@ import json
 import os
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -95,8 +96,12 @@ def synthesize(
     missing = [index for index in range(count) if index not in rows]
     make = partial(make_sample, out=out, seed=seed, types=types, intensity=intensity)
     with (
+        # Not forked: a fork inherits OpenCV's thread pool without its threads, and waits for them for ever.
         ProcessPoolExecutor(
-            workers or os.cpu_count(), initializer=_start_worker, initargs=(corpus, split, size, open_share)
+            workers or os.cpu_count(),
+            get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(corpus, split, size, open_share),
         ) as pool,
         table.open("a") as file,
     ):
