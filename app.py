@@ -5,6 +5,7 @@ import logging
 import os
 
 from demo import page
+from demo.checkpoints import CheckpointError
 from demo.examples import load_examples
 from demo.models import add_arguments, load_pair, spec_from
 
@@ -18,7 +19,10 @@ def main() -> None:
     parser.add_argument("--host", default=os.environ.get("HOST"), help="address to listen on (HOST)")
     parser.add_argument("--port", type=int, default=os.environ.get("PORT"), help="port to listen on (PORT)")
     arguments = parser.parse_args()
-    pair = load_pair(spec_from(arguments))
+    try:
+        pair = load_pair(spec_from(arguments))
+    except (CheckpointError, ValueError) as error:
+        parser.error(f"{error} Name other checkpoints by --model, --baseline and --adapter, or a --preset.")
     logging.info(pair.notice)
     examples = load_examples()
     page.build(pair, examples).launch(
