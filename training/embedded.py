@@ -23,6 +23,7 @@ from demo.chain import TAGS
 
 IMAGE_SIZE = 224
 PATCH_SIZE = 32
+IMAGE_TOKENS = (IMAGE_SIZE // PATCH_SIZE) ** 2
 INTENSITY_STEP = 0.05
 """Grid of the intensities that the embedded model writes: finer ones cannot be told apart at 224 pixels."""
 
@@ -113,7 +114,7 @@ def build_model(
             bos_token_id=None,
         ),
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
-        image_seq_length=(IMAGE_SIZE // PATCH_SIZE) ** 2,
+        image_seq_length=IMAGE_TOKENS,
         tie_word_embeddings=True,
     )
     model = FastVlmForConditionalGeneration(config)

@@ -25,7 +25,7 @@ from demo.chain import question_with_options
 from training.chains import on_grid
 from training.corpus import read_things, thing_numbers
 from training.data import PerceptionSamples, read_samples
-from training.embedded import IMAGE_SIZE, INTENSITIES, INTENSITY_STEP
+from training.embedded import IMAGE_SIZE, IMAGE_TOKENS, INTENSITIES, INTENSITY_STEP
 from training.questions import OPTIONS, WORDING
 from training.resume import finished_checkpoint
 
@@ -66,7 +66,7 @@ class TextSamples(Dataset):
             question, answer = NAMING, str(on_grid(Recipe.parse(row["recipe"]), INTENSITY_STEP))
         else:
             question, answer = self._ask(row, np.random.default_rng([self.seed, row["id"], view]))
-        prompt = f"<|user|>{self.processor.image_token * 49}{question}<|end|><|assistant|>"
+        prompt = f"<|user|>{self.processor.image_token * IMAGE_TOKENS}{question}<|end|><|assistant|>"
         tokenizer = self.processor.tokenizer
         start = tokenizer(prompt, add_special_tokens=False).input_ids
         end = tokenizer(answer + tokenizer.eos_token, add_special_tokens=False).input_ids
@@ -144,7 +144,7 @@ class WithFeatures(nn.Module):
 
 def cache_features(model: nn.Module, rows: list[dict], path: Path, seed: int, batch_size: int = 64) -> np.ndarray:
     """Tower features of every clean (2n) and degraded (2n+1) picture, float16 (2 * rows, 49, 1280), kept on disk."""
-    shape = (2 * len(rows), 49, 1280)
+    shape = (2 * len(rows), IMAGE_TOKENS, 1280)
     if path.exists() and path.stat().st_size == 2 * np.prod(shape, dtype=np.int64):
         return np.memmap(path, np.float16, "r", shape=shape)
     unfinished = path.with_suffix(".tmp")
