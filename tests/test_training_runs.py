@@ -14,10 +14,10 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from degradations import Recipe
 from demo.chain import format_chain
 from tests import tiny
-from training import evaluate, perceive, pretrain, read, sft
-from training.data import PerceptionSamples, read_samples
+from training import evaluate, perceive, pretrain, sft
+from training.data import FlippedSamples, PerceptionSamples, read_samples
 from training.embedded import INTENSITIES, build_model, build_processor, build_tokenizer, load_imagenet_tower
-from training.perceive import Perception, collate
+from training.perceive import Perception, collate, depthwise_in_float32
 from training.resume import finished_checkpoint
 
 
@@ -73,7 +73,8 @@ def test_perception_learns_and_leaves_the_rest_alone(samples):
     torch.manual_seed(0)
     perception = Perception(build_model(build_tokenizer([])), 3, frozen_blocks=3).train()
     rows = read_samples(samples)
-    batch = collate([PerceptionSamples(rows, {"cat": 0}, 224)[index] for index in range(4)], clean_every=2)
+    batch = collate(FlippedSamples(rows, {"cat": 0}, 224, clean_every=2).__getitems__([0, 1, 2, 3]))
+    assert len(batch["degraded"]) == 4 and len(batch["clean"]) == 2
     optimizer = torch.optim.AdamW([p for p in perception.parameters() if p.requires_grad], 1e-3)
     losses = []
     for _ in range(4):
@@ -113,21 +114,87 @@ def test_the_embedded_stages_follow_each_other(samples, tmp_path, monkeypatch):
     assert model.float().generate(**inputs, max_new_tokens=3).shape[1] > inputs["input_ids"].shape[1]
 
 
-def test_reading_teaches_new_words_and_leaves_the_known_alone(samples, tmp_path, monkeypatch):
+def test_flips_come_anew_and_from_torchs_seed(samples):
+    """Of a picture with one bright corner, every corner of the degraded one, two of the clean one."""
+    rows = read_samples(samples, 1)
+    corner = Image.new("RGB", (224, 224))
+    corner.paste("white", (0, 0, 20, 20))
+    for column in ("image", "clean"):
+        corner.save(rows[0][column])
+    dataset = FlippedSamples(rows, {"cat": 0}, 224)
+
+    def draw() -> list[dict[str, int]]:
+        torch.manual_seed(0)
+        items = dataset.__getitems__([0] * 32)
+        return [{name: item[name].sum(0).argmax().item() for name in ("degraded", "clean")} for item in items]
+
+    drawn = draw()
+    assert drawn == draw()
+    assert len({item["degraded"] for item in drawn}) == 4
+    assert len({item["clean"] for item in drawn}) == 2
+
+
+def test_depthwise_convolutions_in_float32_change_no_gradient():
     torch.manual_seed(0)
-    processor = build_processor(build_tokenizer([perceive.sample_text(row) for row in read_samples(samples)]))
-    model = build_model(processor.tokenizer, hidden=64, layers=1)
-    model.save_pretrained(tmp_path / "base")
-    processor.save_pretrained(tmp_path / "base")
-    options = {"samples": samples, "model": tmp_path / "base", "output": tmp_path / "read", "steps": 8, "batch-size": 2}
-    run(read.main, monkeypatch, **options)
-    before, after = load_all(tmp_path / "base"), load_all(tmp_path / "read")
-    changed = {key for key in after if not torch.equal(before[key].half(), after[key])}
-    assert changed == {"model.language_model.embed_tokens.weight"}
-    rows = (before[changed.copy().pop()].half() != after[changed.pop()]).any(1)
-    known, new = processor.tokenizer.convert_tokens_to_ids(["lens blur", "0.5"]), ["<TYPE>", "<ANSWER_END>"]
-    assert not rows[known].any()
-    assert rows[processor.tokenizer.convert_tokens_to_ids(new)].all()
+    tower = build_model(build_tokenizer([])).model.vision_tower.eval()
+    picture = torch.randn(1, 3, 64, 64)
+
+    def gradients() -> list[torch.Tensor]:
+        tower.zero_grad()
+        tower(picture).last_hidden_state.square().mean().backward()
+        return [p.grad.clone() for p in tower.parameters() if p.grad is not None]
+
+    before, keys = gradients(), list(tower.state_dict())
+    depthwise_in_float32(tower)
+    assert list(tower.state_dict()) == keys
+    for plain, wrapped in zip(before, gradients(), strict=True):
+        torch.testing.assert_close(wrapped, plain)
+    inside = []
+    strided = next(m for m in tower.modules() if isinstance(m, torch.nn.Conv2d) and m.groups > 1 and m.stride[0] > 1)
+    strided.register_forward_hook(lambda module, given, result: inside.append((given[0].dtype, result.dtype)))
+    with torch.autocast("cpu", torch.bfloat16):
+        tower(picture)
+    assert inside[0][0] == inside[0][1]  # whoever comes next gets what came in
+
+
+def test_pretraining_asks_names_and_reads(samples):
+    rows = read_samples(samples)
+    processor = build_processor(build_tokenizer([perceive.sample_text(row) for row in rows]))
+    items = pretrain.TextSamples(rows, processor, "{question}\nIn tags.", views=2, open_share=0.0, seed=0)
+
+    def halves(item: dict) -> tuple[str, str]:
+        known = item["labels"].count(-100)
+        decode = processor.tokenizer.decode
+        return decode(item["input_ids"][:known]), decode(item["input_ids"][known:])
+
+    assert len(items) == 2 * 3 * len(rows)
+    asked, answer = halves(items[0])
+    assert answer == "cat<|end|>" and "0. " in asked and asked.count("<image>") == 49
+    assert halves(items[4])[1] == "<TYPE>lens blur(0.5), gaussian noise(0.3)<TYPE_END><|end|>"
+    asked, chain = halves(items[5])
+    assert "<image>" not in asked and asked.endswith(
+        "In tags.<|end|><|assistant|><TYPE>lens blur(0.5), gaussian noise(0.3)<TYPE_END>"
+    )
+    assert chain.startswith("\n<INFLUENCE>") and chain.endswith("<ANSWER>1<ANSWER_END><|end|>")
+    assert halves(items[5])[1] != halves(items[3 * len(rows) + 5])[1]  # other words in the second view
+    assert [items[n]["picture"] for n in (0, 4, 5)] == [0, 3, None]
+
+
+def test_every_item_counts_the_same_in_pretraining():
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer([])
+    model = build_model(tokenizer, hidden=64, layers=1).eval()
+    words = pretrain.WithFeatures(model, tokenizer.convert_tokens_to_ids(INTENSITIES), 0.05)
+    image = [tokenizer.convert_tokens_to_ids("<image>")] * 49
+    short = {"picture": 0, "input_ids": [*image, 10, 11], "labels": [-100] * 50 + [11]}
+    long = {"picture": None, "input_ids": [10, 11, 12, 13], "labels": [-100, 11, 12, 13]}
+    collator = pretrain.Collator(torch.randn(1, 49, 1280).numpy(), tokenizer.pad_token_id)
+    alone = [words(**collator([item]))["loss"] for item in (short, long)]
+    together = words(**collator([long, short]))["loss"]
+    torch.testing.assert_close(together, sum(alone) / 2)
+    logits = model(input_ids=torch.tensor([long["input_ids"]])).logits[0, :-1]
+    expected = torch.nn.functional.cross_entropy(logits, torch.tensor([11, 12, 13]))
+    torch.testing.assert_close(alone[1], expected)
 
 
 def load_all(folder: Path) -> dict[str, torch.Tensor]:

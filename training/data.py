@@ -53,31 +53,57 @@ def targets(recipe: Recipe) -> tuple[torch.Tensor, torch.Tensor]:
 class PerceptionSamples(Dataset):
     """Degraded pictures with their recipes, each with a clean picture under ordinary variation and what it shows.
 
-    ``things`` maps names to class numbers; composed scenes show several things and have none (-1). With ``mirror`` half
-    of the samples are mirrored, which changes no degradation and no name.
+    ``things`` maps names to class numbers; composed scenes show several things and have none (-1).
     """
 
-    def __init__(self, rows: list[dict], things: dict[str, int], size: int, seed: int = 0, mirror: bool = False):
-        self.rows, self.things, self.size, self.seed, self.mirror = rows, things, size, seed, mirror
+    def __init__(self, rows: list[dict], things: dict[str, int], size: int, seed: int = 0):
+        self.rows, self.things, self.size, self.seed = rows, things, size, seed
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict:
+        return self.degraded(index) | self.clean(index)
+
+    def degraded(self, index: int) -> dict:
         row = self.rows[index]
-        rng = np.random.default_rng([self.seed, row["id"]])
         presence, intensity = targets(Recipe.parse(row["recipe"]))
         with Image.open(row["image"]) as image:
-            degraded = pixels(image, self.size)
+            return {"degraded": pixels(image, self.size), "presence": presence, "intensity": intensity}
+
+    def clean(self, index: int) -> dict:
+        row = self.rows[index]
+        rng = np.random.default_rng([self.seed, row["id"]])
+        one_thing = row["kind"] in ("object", "garment")
         with Image.open(row["clean"]) as image:
             clean = pixels(ordinary_variation(image, rng), self.size)
-        if self.mirror and rng.random() < 0.5:
-            degraded, clean = degraded.flip(-1), clean.flip(-1)
-        one_thing = row["kind"] in ("object", "garment")
-        return {
-            "degraded": degraded,
-            "clean": clean,
-            "presence": presence,
-            "intensity": intensity,
-            "thing": self.things[row["thing"]] if one_thing else -1,
-        }
+        return {"clean": clean, "thing": self.things[row["thing"]] if one_thing else -1}
+
+
+class FlippedSamples(PerceptionSamples):
+    """The same for training: flipped anew in every draw, and a clean picture only for one sample in `clean_every`.
+
+    Degraded pictures are flipped both ways, which changes no degradation; clean ones left to right only. The flips come
+    from torch's global generator, which a checkpoint of the trainer keeps.
+    """
+
+    def __init__(self, rows: list[dict], things: dict[str, int], size: int, seed: int = 0, clean_every: int = 1):
+        super().__init__(rows, things, size, seed)
+        self.clean_every = clean_every
+
+    def __getitems__(self, indices: list[int]) -> list[dict]:
+        """A whole batch, as DataLoader asks for it: its items 0, clean_every, … have the clean picture too."""
+        items = []
+        for position, index in enumerate(indices):
+            item = self.degraded(index)
+            item["degraded"] = _flip(_flip(item["degraded"], -1), -2)
+            if position % self.clean_every == 0:
+                item |= self.clean(index)
+                item["clean"] = _flip(item["clean"], -1)
+            items.append(item)
+        return items
+
+
+def _flip(picture: torch.Tensor, axis: int) -> torch.Tensor:
+    """Along one axis, half of the time."""
+    return picture.flip(axis) if torch.rand(()) < 0.5 else picture

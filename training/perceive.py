@@ -9,7 +9,6 @@ model for comparison.
 """
 
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,7 +21,7 @@ from trl import TrlParser
 from degradations import Recipe, Score
 from training.chains import write_chain
 from training.corpus import thing_numbers
-from training.data import TYPES, PerceptionSamples, read_samples
+from training.data import TYPES, FlippedSamples, PerceptionSamples, read_samples
 from training.embedded import (
     IMAGE_SIZE,
     INTENSITY_STEP,
@@ -39,7 +38,7 @@ class PerceiveArguments:
     samples: Path = field(metadata={"help": "folder made by training.synthesize"})
     start: Path | None = field(default=None, metadata={"help": "a model to go on from; default: the ImageNet tower"})
     heads_learning_rate: float = field(default=2e-3, metadata={"help": "the tower's is learning_rate"})
-    frozen_blocks: int = field(default=3, metadata={"help": "first blocks of the tower that rest: half of the time"})
+    frozen_blocks: int = field(default=3, metadata={"help": "first blocks of the tower that rest"})
     clean_every: int = field(default=3, metadata={"help": "one clean picture for so many degraded ones"})
     limit: int | None = field(default=None, metadata={"help": "use the first samples only"})
     validation: Path | None = field(default=None, metadata={"help": "samples to measure the heads on at the end"})
@@ -63,6 +62,7 @@ class Perception(nn.Module):
         self.intensity = nn.Linear(width, len(TYPES))
         self.thing = nn.Linear(width, things)
         self.teacher = build_teacher()
+        depthwise_in_float32(self.tower)
         if frozen_blocks:
             for module in (self.tower.embeddings, *self.tower.encoder.blocks[:frozen_blocks]):
                 module.requires_grad_(False)
@@ -116,12 +116,31 @@ def build_teacher() -> _Teacher:
     return _Teacher(tower, load_imagenet_tower(tower))
 
 
-def collate(items: list[dict], clean_every: int) -> dict[str, torch.Tensor]:
-    """Every degraded picture, and one in `clean_every` of the clean ones: less keeps knowledge than learns it."""
+def collate(items: list[dict]) -> dict[str, torch.Tensor]:
+    """Stack the degraded pictures with their targets, and the fewer clean ones with theirs."""
     batch = {key: torch.stack([item[key] for item in items]) for key in ("degraded", "presence", "intensity")}
-    batch["clean"] = torch.stack([item["clean"] for item in items[::clean_every]])
-    batch["thing"] = torch.tensor([item["thing"] for item in items[::clean_every]])
+    with_clean = [item for item in items if "clean" in item]
+    batch["clean"] = torch.stack([item["clean"] for item in with_clean])
+    batch["thing"] = torch.tensor([item["thing"] for item in with_clean])
     return batch
+
+
+def depthwise_in_float32(tower: nn.Module) -> None:
+    """Run the tower's strided and 5×5 depthwise convolutions outside of autocast.
+
+    oneDNN has no fast backward pass for these in bfloat16; in float32 a training step takes about half of the time.
+    """
+
+    def outside_autocast(convolve):
+        def forward(pixels: torch.Tensor) -> torch.Tensor:
+            with torch.autocast(pixels.device.type, enabled=False):
+                return convolve(pixels.float()).to(pixels.dtype)
+
+        return forward
+
+    for module in tower.modules():
+        if isinstance(module, nn.Conv2d) and module.groups > 1 and (module.stride[0] > 1 or module.kernel_size[0] > 3):
+            module.forward = outside_autocast(module.forward)
 
 
 @torch.inference_mode()
@@ -131,7 +150,8 @@ def measure(perception: Perception, rows: list[dict], batch_size: int = 64) -> S
     pairs = []
     for start in tqdm(range(0, len(rows), batch_size), desc="validation"):
         samples = PerceptionSamples(rows[start : start + batch_size], thing_numbers(), IMAGE_SIZE)
-        _, seen = perception.look(torch.stack([sample["degraded"] for sample in samples]))
+        pictures = [samples.degraded(index)["degraded"] for index in range(len(samples))]
+        _, seen = perception.look(torch.stack(pictures))
         present, intensity = perception.presence(seen) > 0, perception.intensity(seen).sigmoid()
         for row, there, strength in zip(samples.rows, present.tolist(), intensity.tolist(), strict=True):
             predicted = Recipe({name: s for name, t, s in zip(TYPES, there, strength, strict=True) if t})
@@ -170,8 +190,8 @@ def main() -> None:
     trainer = Trainer(
         perception,
         training,
-        data_collator=partial(collate, clean_every=arguments.clean_every),
-        train_dataset=PerceptionSamples(rows, things, IMAGE_SIZE, training.seed, mirror=True),
+        data_collator=collate,
+        train_dataset=FlippedSamples(rows, things, IMAGE_SIZE, training.seed, arguments.clean_every),
         optimizers=(build_optimizer(perception, training, arguments.heads_learning_rate), None),
     )
     trainer.train(resume_from_checkpoint=finished_checkpoint(training.output_dir))
@@ -182,7 +202,8 @@ def main() -> None:
     torch.save(heads, Path(training.output_dir) / "heads.pt")
     if arguments.validation:
         score = measure(perception, read_samples(arguments.validation))
-        print(f"the heads on {arguments.validation}: F1 {score.f1:.3f}, intensity error {score.intensity_error:.3f}")
+        f1, error = ("–" if figure is None else f"{figure:.3f}" for figure in (score.f1, score.intensity_error))
+        print(f"the heads on {arguments.validation}: F1 {f1}, intensity error {error}")
 
 
 if __name__ == "__main__":

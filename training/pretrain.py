@@ -1,10 +1,12 @@
-"""The words: teach the embedded base to answer, and to name what its eyes see.
+"""The words: teach the embedded base to answer, to name what its eyes see, and to read.
 
 ``python -m training.pretrain --config training/configs/pretrain.yaml``
 
-Two tasks, half and half. On clean pictures under ordinary variation: the question, answered directly; this is what the
-baseline does in the demo. On degraded pictures: ``NAMING`` answered by a recipe, so that the words for degradations and
-the numbers are there for the adapter to build on. The tower rests, so its features are computed once.
+Three tasks, a third of the items each. On clean pictures under ordinary variation: the question, answered directly;
+this is what the baseline does in the demo. On degraded pictures: ``NAMING`` answered by a TYPE block, so that the words
+for degradations and the numbers are there for the adapter to build on. And without pictures: the rest of a chain after
+its TYPE block, because an adapter cannot make up for words that its base has never written. The tower rests, so its
+features are computed once.
 """
 
 from dataclasses import dataclass, field
@@ -21,8 +23,8 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from trl import TrlParser
 
 from degradations import Recipe
-from demo.chain import question_with_options
-from training.chains import on_grid
+from demo.chain import build_prompt, question_with_options
+from training.chains import on_grid, write_chain
 from training.corpus import read_things, thing_numbers
 from training.data import PerceptionSamples, read_samples
 from training.embedded import IMAGE_SIZE, IMAGE_TOKENS, INTENSITIES, INTENSITY_STEP
@@ -37,6 +39,9 @@ class PretrainArguments:
     samples: Path = field(metadata={"help": "folder made by training.synthesize"})
     model: Path = field(metadata={"help": "output of training.perceive"})
     limit: int | None = field(default=None, metadata={"help": "use the first samples only"})
+    prompt_file: Path = field(
+        default=Path("demo/embedded/prompt.txt"), metadata={"help": "prompt template of the degradation-aware side"}
+    )
     views: int = field(default=2, metadata={"help": "how often each picture is asked about, each time in other words"})
     open_share: float = field(default=0.3, metadata={"help": "share of photo questions asked without options"})
     intensity_blur: float = field(default=0.05, metadata={"help": "spread of the target over neighbouring intensities"})
@@ -45,11 +50,13 @@ class PretrainArguments:
 class TextSamples(Dataset):
     """Conversations over cached features.
 
-    Item 2n answers a question on clean picture n, item 2n + 1 names the degradations of degraded picture n.
+    Item 3n answers a question on clean picture n, item 3n + 1 names the degradations of degraded picture n, item 3n + 2
+    reads the chain of sample n without its picture.
     """
 
-    def __init__(self, rows: list[dict], processor, views: int, open_share: float, seed: int):
-        self.rows, self.processor, self.views, self.open_share, self.seed = rows, processor, views, open_share, seed
+    def __init__(self, rows: list[dict], processor, template: str, views: int, open_share: float, seed: int):
+        self.rows, self.processor, self.template = rows, processor, template
+        self.views, self.open_share, self.seed = views, open_share, seed
         vocabulary = read_things().values()
         self.names = {
             group: sorted({thing.name for thing in vocabulary if thing.group == group})
@@ -57,20 +64,28 @@ class TextSamples(Dataset):
         }
 
     def __len__(self) -> int:
-        return 2 * self.views * len(self.rows)
+        return 3 * self.views * len(self.rows)
 
     def __getitem__(self, item: int) -> dict:
-        index, view, names = (item // 2) % len(self.rows), item // 2 // len(self.rows), item % 2 == 1
+        index, view, task = (item // 3) % len(self.rows), item // 3 // len(self.rows), item % 3
         row = self.rows[index]
-        if names:
-            question, answer = NAMING, str(on_grid(Recipe.parse(row["recipe"]), INTENSITY_STEP))
-        else:
+        image = self.processor.image_token * IMAGE_TOKENS
+        if task == 0:
             question, answer = self._ask(row, np.random.default_rng([self.seed, row["id"], view]))
-        prompt = f"<|user|>{self.processor.image_token * IMAGE_TOKENS}{question}<|end|><|assistant|>"
+            return {"picture": 2 * index} | self._encode(image + question, "", answer)
+        if task == 1:
+            recipe = on_grid(Recipe.parse(row["recipe"]), INTENSITY_STEP)
+            return {"picture": 2 * index + 1} | self._encode(image + NAMING, "", f"<TYPE>{recipe}<TYPE_END>")
+        types, end, rest = write_chain(row, self.seed + view, INTENSITY_STEP).partition("<TYPE_END>")
+        question = question_with_options(row["question"], row["options"])
+        return {"picture": None} | self._encode(build_prompt(question, self.template), types + end, rest)
+
+    def _encode(self, asked: str, given: str, answer: str) -> dict[str, list[int]]:
+        """A question, what of its answer is given, and the rest, which is to be learned."""
         tokenizer = self.processor.tokenizer
-        start = tokenizer(prompt, add_special_tokens=False).input_ids
+        start = tokenizer(f"<|user|>{asked}<|end|><|assistant|>{given}", add_special_tokens=False).input_ids
         end = tokenizer(answer + tokenizer.eos_token, add_special_tokens=False).input_ids
-        return {"picture": 2 * index + names, "input_ids": start + end, "labels": [-100] * len(start) + end}
+        return {"input_ids": start + end, "labels": [-100] * len(start) + end}
 
     def _ask(self, row: dict, rng: np.random.Generator) -> tuple[str, str]:
         """The row's question, for photos in other words and with other options every time."""
@@ -85,24 +100,29 @@ class TextSamples(Dataset):
 
 
 class Collator:
-    """Pads a batch on the right and fetches the pictures' features."""
+    """Splits a batch into items with and without a picture, pads each on the right, and fetches features."""
 
     def __init__(self, features: np.ndarray, pad_token_id: int):
         self.features, self.pad_token_id = features, pad_token_id
 
-    def __call__(self, items: list[dict]) -> dict[str, torch.Tensor]:
+    def __call__(self, items: list[dict]) -> dict[str, list[dict[str, torch.Tensor]]]:
+        shown = [item for item in items if item["picture"] is not None]
+        read = [item for item in items if item["picture"] is None]
+        parts = [self._pad(part) for part in (shown, read) if part]
+        if shown:
+            features = np.stack([self.features[item["picture"]] for item in shown])
+            parts[0]["features"] = torch.from_numpy(features).float()
+        return {"parts": parts}
+
+    def _pad(self, items: list[dict]) -> dict[str, torch.Tensor]:
         longest = max(len(item["input_ids"]) for item in items)
 
         def padded(key: str, value: int) -> torch.Tensor:
             return torch.tensor([item[key] + [value] * (longest - len(item[key])) for item in items])
 
         input_ids = padded("input_ids", self.pad_token_id)
-        return {
-            "features": torch.from_numpy(np.stack([self.features[item["picture"]] for item in items])).float(),
-            "input_ids": input_ids,
-            "attention_mask": (input_ids != self.pad_token_id).long(),
-            "labels": padded("labels", -100),
-        }
+        mask = (input_ids != self.pad_token_id).long()
+        return {"input_ids": input_ids, "attention_mask": mask, "labels": padded("labels", -100)}
 
 
 class WithFeatures(nn.Module):
@@ -121,17 +141,24 @@ class WithFeatures(nn.Module):
         state = super().state_dict(*args, **kwargs)
         return {key: value for key, value in state.items() if not key.endswith("lm_head.weight")}
 
-    def forward(self, features, input_ids, attention_mask, labels) -> dict[str, torch.Tensor]:
-        tokens = self.model.model.multi_modal_projector(features)
-        outputs = self.model.model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=tokens)},
-            use_cache=False,
-        )
+    def forward(self, parts: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """The parts of a `Collator`'s batch -> loss; every item counts the same, however long its answer."""
+        losses = torch.cat([self.item_losses(**part) for part in parts])
+        return {"loss": losses.mean()}
+
+    def item_losses(self, input_ids, attention_mask, labels, features=None) -> torch.Tensor:
+        """Mean loss of the answer's tokens, for each item."""
+        images = {}
+        if features is not None:
+            tokens = self.model.model.multi_modal_projector(features)
+            images = {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=tokens)}}
+        outputs = self.model.model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False, **images)
         asked = labels[:, 1:] != -100
         logits = self.model.lm_head(outputs.last_hidden_state[:, :-1][asked]).float()
-        return {"loss": functional.cross_entropy(logits, self.soft_targets(labels[:, 1:][asked], logits.shape[-1]))}
+        targets = self.soft_targets(labels[:, 1:][asked], logits.shape[-1])
+        share = (asked / asked.sum(1, keepdim=True))[asked]
+        losses = functional.cross_entropy(logits, targets, reduction="none") * share
+        return losses.new_zeros(len(labels)).index_add(0, asked.nonzero()[:, 0], losses)
 
     def soft_targets(self, labels: torch.Tensor, vocabulary: int) -> torch.Tensor:
         """One-hot targets, but an intensity's mass spreads over its neighbours: 0.5 is nearly right for 0.55."""
@@ -179,7 +206,14 @@ def main() -> None:
         WithFeatures(model, processor.tokenizer.convert_tokens_to_ids(INTENSITIES), arguments.intensity_blur),
         training,
         data_collator=Collator(features, processor.tokenizer.pad_token_id),
-        train_dataset=TextSamples(rows, processor, arguments.views, arguments.open_share, training.seed),
+        train_dataset=TextSamples(
+            rows,
+            processor,
+            arguments.prompt_file.read_text().strip(),
+            arguments.views,
+            arguments.open_share,
+            training.seed,
+        ),
     )
     trainer.train(resume_from_checkpoint=finished_checkpoint(output))
     # Half precision halves the download; a Space's git refuses files of more than 10 MB.
