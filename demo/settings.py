@@ -76,7 +76,7 @@ SMALL_MODEL_PARAMETERS = 100_000_000
 
 # How they answer
 
-TEMPERATURE = 0.6
+TEMPERATURE = 0.0
 TOP_K = 50
 """Sampling chooses among this many tokens, as `generate` does by default."""
 SEED = 0

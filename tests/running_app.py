@@ -1,4 +1,4 @@
-"""The app in a process of its own, as a visitor meets it: with the pair that ships, or a random one while none does."""
+"""The app in a process of its own, as a visitor meets it: with the pair that ships."""
 
 import os
 import socket
@@ -10,9 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from demo import settings
-from tests import tiny
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 300
@@ -26,7 +23,7 @@ def app(tmp_path_factory) -> Iterator[str]:
     port = _free_port()
     environment = {
         **os.environ,
-        **_models(folder),
+        "DEMO_PRESET": "embedded",
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "GRADIO_TEMP_DIR": str(folder / "uploads"),
@@ -43,14 +40,6 @@ def app(tmp_path_factory) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(30)
-
-
-def _models(folder: Path) -> dict[str, str]:
-    """What chooses the models; a random pair is enough for everything that does not ask what the answers mean."""
-    if (settings.EMBEDDED / "base").exists():
-        return {"DEMO_PRESET": "embedded"}
-    base = tiny.fast_vlm(folder / "base")
-    return {"DEMO_MODEL": str(base), "DEMO_ADAPTER": str(tiny.adapter(base, folder / "adapter"))}
 
 
 def _free_port() -> int:

@@ -194,6 +194,15 @@ def test_chains_without_options_answer_in_words():
     assert parse_chain(write_chain(row)).answer == write_answer(row) == "dog"
 
 
+def test_an_option_can_be_answered_in_words():
+    row = sample("lens blur(0.6)")
+    assert parse_chain(write_chain(row)).answer == str(row["answer_index"])
+    chain = parse_chain(write_chain(row, index=False))
+    assert chain.answer == row["answer"]
+    assert "option" not in chain.conclusion
+    assert read_answer(chain.answer, row["options"]) == row["answer_index"]
+
+
 def test_reasoning_grows_with_the_total_intensity():
     def words(recipe):
         return np.mean([len(write_chain(sample(recipe, number=n)).split()) for n in range(30)])

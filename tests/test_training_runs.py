@@ -160,7 +160,9 @@ def test_depthwise_convolutions_in_float32_change_no_gradient():
 def test_pretraining_asks_names_and_reads(samples):
     rows = read_samples(samples)
     processor = build_processor(build_tokenizer([perceive.sample_text(row) for row in rows]))
-    items = pretrain.TextSamples(rows, processor, "{question}\nIn tags.", views=2, open_share=0.0, seed=0)
+    items = pretrain.TextSamples(
+        rows, processor, "{question}\nIn tags.", views=2, open_share=0.0, degraded_share=0.0, seed=0
+    )
 
     def halves(item: dict) -> tuple[str, str]:
         known = item["labels"].count(-100)
@@ -180,6 +182,16 @@ def test_pretraining_asks_names_and_reads(samples):
     assert [items[n]["picture"] for n in (0, 4, 5)] == [0, 3, None]
 
 
+def test_a_composed_scene_is_also_asked_where_its_thing_is(samples):
+    scene = {"kind": "which", "thing": "cat", "place": "top left", "question": "Which of these is in the picture?"}
+    rows = [row | scene for row in read_samples(samples, 1)]
+    processor = build_processor(build_tokenizer([perceive.sample_text(rows[0])]))
+    items = pretrain.TextSamples(rows, processor, "{question}", views=2, open_share=0.0, degraded_share=0.0, seed=0)
+    first, second = (processor.tokenizer.decode(items[n]["input_ids"]) for n in (0, 3))
+    assert first.endswith("cat<|end|>") and all(option in first for option in ("dog", "cat", "car", "hat"))
+    assert second.endswith("top left<|end|>") and "the cat" in second and "3. bottom right" in second
+
+
 def test_every_item_counts_the_same_in_pretraining():
     torch.manual_seed(0)
     tokenizer = build_tokenizer([])
@@ -195,6 +207,18 @@ def test_every_item_counts_the_same_in_pretraining():
     logits = model(input_ids=torch.tensor([long["input_ids"]])).logits[0, :-1]
     expected = torch.nn.functional.cross_entropy(logits, torch.tensor([11, 12, 13]))
     torch.testing.assert_close(alone[1], expected)
+
+
+def test_a_resting_tower_sees_the_same_in_training_as_in_the_demo():
+    torch.manual_seed(0)
+    model = build_model(build_tokenizer([]), hidden=64, layers=1)
+    pictures = torch.randn(2, 3, 224, 224)
+    with torch.no_grad():
+        expected = model.eval().model.vision_tower(pictures).last_hidden_state
+        sft.rest_statistics(model)
+        model.train()
+        assert model.model.vision_tower.training
+        torch.testing.assert_close(model.model.vision_tower(pictures).last_hidden_state, expected)
 
 
 def load_all(folder: Path) -> dict[str, torch.Tensor]:

@@ -25,28 +25,30 @@ TIMES = {"one": "once", "two": "twice", "three": "three times", "four": "four ti
 _CUES = {thing.name: thing.cue for thing in read_things().values()}
 
 
-def write_chain(sample: dict, seed: int = 0, step: float = 0.01) -> str:
+def write_chain(sample: dict, seed: int = 0, step: float = 0.01, index: bool = True) -> str:
     """Write the chain of a sample.
 
     Args:
         sample: a row of ``training.synthesize``.
         seed: with the sample's id it rules the wording.
         step: intensities are written as multiples of this, at least one: coarser steps are easier to learn.
+        index: answer by the option's index, as published checkpoints do; else by its words, which a small model
+            finds more easily.
 
     Returns:
-        All five blocks; ANSWER holds the option's index, or the answer in words where there are no options.
+        All five blocks; without options ANSWER holds the answer in words.
     """
     rng = np.random.default_rng([seed, sample["id"], 1])
     recipe = on_grid(Recipe.parse(sample["recipe"]), step)
     answer = sample["answer"]
-    if sample["answer_index"] is not None:
+    if index and sample["answer_index"] is not None:
         answer = f"{answer}, option {sample['answer_index']}"
     return format_chain(
         recipe,
         _sentences(_influence(sample, recipe, rng)),
         _sentences(_reasoning(sample, recipe, rng)),
         _sentences([_conclusion(recipe, answer, rng)]),
-        write_answer(sample),
+        write_answer(sample) if index else sample["answer"],
     )
 
 

@@ -2,8 +2,8 @@
 
 ``python -m training.pretrain --config training/configs/pretrain.yaml``
 
-Three tasks, a third of the items each. On clean pictures under ordinary variation: the question, answered directly;
-this is what the baseline does in the demo. On degraded pictures: ``NAMING`` answered by a TYPE block, so that the words
+Three tasks, a third of the items each. On clean pictures under ordinary variation, and on a share of degraded ones: the
+question, answered directly; this is what the baseline does in the demo. On degraded pictures: ``NAMING`` answered by a TYPE block, so that the words
 for degradations and the numbers are there for the adapter to build on. And without pictures: the rest of a chain after
 its TYPE block, because an adapter cannot make up for words that its base has never written. The tower rests, so its
 features are computed once.
@@ -28,7 +28,7 @@ from training.chains import on_grid, write_chain
 from training.corpus import read_things, thing_numbers
 from training.data import PerceptionSamples, read_samples
 from training.embedded import IMAGE_SIZE, IMAGE_TOKENS, INTENSITIES, INTENSITY_STEP
-from training.questions import OPTIONS, WORDING
+from training.questions import NUMBERS, OPTIONS, PLACES, WORDING
 from training.resume import finished_checkpoint
 
 NAMING = "Which degradations are in this picture, and how strong are they?"
@@ -44,19 +44,30 @@ class PretrainArguments:
     )
     views: int = field(default=2, metadata={"help": "how often each picture is asked about, each time in other words"})
     open_share: float = field(default=0.3, metadata={"help": "share of photo questions asked without options"})
+    degraded_share: float = field(default=0.17, metadata={"help": "share of questions asked on the degraded picture"})
     intensity_blur: float = field(default=0.05, metadata={"help": "spread of the target over neighbouring intensities"})
 
 
 class TextSamples(Dataset):
     """Conversations over cached features.
 
-    Item 3n answers a question on clean picture n, item 3n + 1 names the degradations of degraded picture n, item 3n + 2
+    Item 3n answers a question on picture n, clean or (`degraded_share`) degraded, item 3n + 1 names the degradations of degraded picture n, item 3n + 2
     reads the chain of sample n without its picture.
     """
 
-    def __init__(self, rows: list[dict], processor, template: str, views: int, open_share: float, seed: int):
+    def __init__(
+        self,
+        rows: list[dict],
+        processor,
+        template: str,
+        *,
+        views: int,
+        open_share: float,
+        degraded_share: float,
+        seed: int,
+    ):
         self.rows, self.processor, self.template = rows, processor, template
-        self.views, self.open_share, self.seed = views, open_share, seed
+        self.views, self.open_share, self.degraded_share, self.seed = views, open_share, degraded_share, seed
         vocabulary = read_things().values()
         self.names = {
             group: sorted({thing.name for thing in vocabulary if thing.group == group})
@@ -71,8 +82,11 @@ class TextSamples(Dataset):
         row = self.rows[index]
         image = self.processor.image_token * IMAGE_TOKENS
         if task == 0:
-            question, answer = self._ask(row, np.random.default_rng([self.seed, row["id"], view]))
-            return {"picture": 2 * index} | self._encode(image + question, "", answer)
+            rng = np.random.default_rng([self.seed, row["id"], view])
+            question, answer = self._ask(row, rng, view)
+            # Were they all clean, the look of a degraded picture alone would make the base name degradations.
+            degraded = rng.random() < self.degraded_share
+            return {"picture": 2 * index + int(degraded)} | self._encode(image + question, "", answer)
         if task == 1:
             recipe = on_grid(Recipe.parse(row["recipe"]), INTENSITY_STEP)
             return {"picture": 2 * index + 1} | self._encode(image + NAMING, "", f"<TYPE>{recipe}<TYPE_END>")
@@ -87,14 +101,18 @@ class TextSamples(Dataset):
         end = tokenizer(answer + tokenizer.eos_token, add_special_tokens=False).input_ids
         return {"input_ids": start + end, "labels": [-100] * len(start) + end}
 
-    def _ask(self, row: dict, rng: np.random.Generator) -> tuple[str, str]:
-        """The row's question, for photos in other words and with other options every time."""
-        if row["kind"] not in self.names:
-            return question_with_options(row["question"], row["options"]), row["answer"]
-        question = WORDING[row["kind"]][rng.integers(len(WORDING[row["kind"]]))]
+    def _ask(self, row: dict, rng: np.random.Generator, view: int) -> tuple[str, str]:
+        """The row's question, in other words and with other options in every view."""
+        kind = "where" if row["kind"] == "which" and view % 2 else row["kind"]  # of these the place is known too
+        question = WORDING[kind][rng.integers(len(WORDING[kind]))].format(thing=row["thing"])
+        if kind in ("where", "count"):
+            options, answer = (PLACES, row["place"]) if kind == "where" else (NUMBERS, NUMBERS[row["count"] - 1])
+            return question_with_options(question, list(options)), answer
+        if kind == "which":
+            return question_with_options(question, list(rng.permutation(row["options"]))), row["answer"]
         if rng.random() < self.open_share:
             return question, row["answer"]
-        wrong = [name for name in self.names[row["kind"]] if name != row["answer"]]
+        wrong = [name for name in self.names[kind] if name != row["answer"]]
         options = rng.permutation([row["answer"], *rng.choice(wrong, OPTIONS - 1, replace=False)])
         return question_with_options(question, list(options)), row["answer"]
 
@@ -210,9 +228,10 @@ def main() -> None:
             rows,
             processor,
             arguments.prompt_file.read_text().strip(),
-            arguments.views,
-            arguments.open_share,
-            training.seed,
+            views=arguments.views,
+            open_share=arguments.open_share,
+            degraded_share=arguments.degraded_share,
+            seed=training.seed,
         ),
     )
     trainer.train(resume_from_checkpoint=finished_checkpoint(output))

@@ -20,9 +20,7 @@ VALIDATION = """python -m training.synthesize CORPUS data/validation --split val
 COMMANDS = """python -m training.synthesize CORPUS data/train --count 21500
 python -m training.perceive --config training/configs/perceive.yaml
 python -m training.pretrain --config training/configs/pretrain.yaml
-python -m training.perceive --config training/configs/perceive_again.yaml
 python -m training.pretrain --config training/configs/pretrain_again.yaml
-python -m training.read --samples data/train --model runs/base-2 --output runs/base
 python -m training.sft --config training/configs/sft_embedded.yaml"""
 
 

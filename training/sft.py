@@ -11,6 +11,7 @@ from its last checkpoint when started again.
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MethodType
 
 import torch
 from datasets import Dataset, Image, List
@@ -33,10 +34,11 @@ class SFTArguments:
     samples: Path = field(metadata={"help": "folder made by training.synthesize"})
     prompt_file: Path | None = field(default=None, metadata={"help": "prompt template; default: demo.chain's"})
     intensity_step: float = field(default=0.01, metadata={"help": "grid of the intensities in the chains"})
+    answer_in_words: bool = field(default=False, metadata={"help": "answer by an option's words, not by its index"})
     limit: int | None = field(default=None, metadata={"help": "use the first samples only"})
 
 
-def chain_dataset(rows: list[dict], template: str, intensity_step: float, seed: int) -> Dataset:
+def chain_dataset(rows: list[dict], template: str, intensity_step: float, seed: int, index: bool = True) -> Dataset:
     """Samples as TRL's prompt-completion rows; pictures are read when they are needed."""
     dataset = Dataset.from_list(
         [
@@ -48,7 +50,7 @@ def chain_dataset(rows: list[dict], template: str, intensity_step: float, seed: 
             }
             for row in rows
             for prompt in [build_prompt(question_with_options(row["question"], row["options"]), template)]
-            for chain in [write_chain(row, seed, intensity_step)]
+            for chain in [write_chain(row, seed, intensity_step, index)]
         ]
     )
     return dataset.cast_column("images", List(Image(mode="RGB")))
@@ -63,6 +65,7 @@ def load_model(model_config: ModelConfig) -> PreTrainedModel:
         attn_implementation=model_config.attn_implementation,
         trust_remote_code=False,
     )
+    rest_statistics(model)
     lora = get_peft_config(model_config)
     if lora is not None:
         lora.exclude_modules = rf".*({RESTING}).*"
@@ -70,6 +73,20 @@ def load_model(model_config: ModelConfig) -> PreTrainedModel:
     for name, parameter in model.named_parameters():
         parameter.requires_grad = not re.search(RESTING, name)
     return model
+
+
+def rest_statistics(model: torch.nn.Module) -> None:
+    """Keep batch normalisation on its stored statistics, whatever mode the trainer puts the model in.
+
+    A resting tower that normalised by each batch would show the language model other features than in the demo.
+    """
+
+    def stay(module: torch.nn.Module, mode: bool = True) -> torch.nn.Module:
+        return torch.nn.Module.train(module, False)
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.train = MethodType(stay, module)
 
 
 def main() -> None:
@@ -83,7 +100,9 @@ def main() -> None:
     trainer = SFTTrainer(
         load_model(model_config),
         args=training,
-        train_dataset=chain_dataset(rows, template, arguments.intensity_step, training.seed),
+        train_dataset=chain_dataset(
+            rows, template, arguments.intensity_step, training.seed, index=not arguments.answer_in_words
+        ),
         processing_class=processor,
     )
     trainer.train(resume_from_checkpoint=finished_checkpoint(training.output_dir))

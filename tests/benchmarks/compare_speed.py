@@ -1,6 +1,6 @@
 """How fast one comparison is: both answers streamed at once against plain generate, one answer after the other.
 
-    python tests/benchmarks/compare_speed.py
+    python -m tests.benchmarks.compare_speed
 
 Runs the embedded pair on the first example, greedily; prints medians. Nothing else should run on the machine.
 """
