@@ -3,10 +3,10 @@
 ``python -m training.pretrain --config training/configs/pretrain.yaml``
 
 Three tasks, a third of the items each. On clean pictures under ordinary variation, and on a share of degraded ones: the
-question, answered directly; this is what the baseline does in the demo. On degraded pictures: ``NAMING`` answered by a TYPE block, so that the words
-for degradations and the numbers are there for the adapter to build on. And without pictures: the rest of a chain after
-its TYPE block, because an adapter cannot make up for words that its base has never written. The tower rests, so its
-features are computed once.
+question, answered directly; this is what the baseline does in the demo. On degraded pictures: ``NAMING`` answered by a
+TYPE block, so that the words for degradations and the numbers are there for the adapter to build on. And without
+pictures: the rest of a chain after its TYPE block, because an adapter cannot make up for words that its base has never
+written. The tower rests, so its features are computed once.
 """
 
 from dataclasses import dataclass, field
@@ -51,8 +51,8 @@ class PretrainArguments:
 class TextSamples(Dataset):
     """Conversations over cached features.
 
-    Item 3n answers a question on picture n, clean or (`degraded_share`) degraded, item 3n + 1 names the degradations of degraded picture n, item 3n + 2
-    reads the chain of sample n without its picture.
+    Item 3n answers a question on picture n, clean or (`degraded_share`) degraded, item 3n + 1 names the degradations of
+    degraded picture n, item 3n + 2 reads the chain of sample n without its picture.
     """
 
     def __init__(
