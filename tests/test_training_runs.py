@@ -16,7 +16,14 @@ from demo.chain import format_chain
 from tests import tiny
 from training import evaluate, perceive, pretrain, sft
 from training.data import FlippedSamples, PerceptionSamples, read_samples
-from training.embedded import INTENSITIES, build_model, build_processor, build_tokenizer, load_imagenet_tower
+from training.embedded import (
+    INTENSITIES,
+    build_model,
+    build_processor,
+    build_tokenizer,
+    load_imagenet_tower,
+    rest_statistics,
+)
 from training.perceive import Perception, collate, depthwise_in_float32
 from training.resume import finished_checkpoint
 
@@ -215,7 +222,7 @@ def test_a_resting_tower_sees_the_same_in_training_as_in_the_demo():
     pictures = torch.randn(2, 3, 224, 224)
     with torch.no_grad():
         expected = model.eval().model.vision_tower(pictures).last_hidden_state
-        sft.rest_statistics(model)
+        rest_statistics(model)
         model.train()
         assert model.model.vision_tower.training
         torch.testing.assert_close(model.model.vision_tower(pictures).last_hidden_state, expected)

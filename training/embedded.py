@@ -5,6 +5,8 @@ Vision tower: EfficientNet-Lite0 with its published ImageNet weights (Apache-2.0
 tokenizer made for the chain: one token for every tag, every degradation and every intensity.
 """
 
+from types import MethodType
+
 import numpy as np
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -150,3 +152,17 @@ def load_imagenet_tower(tower: torch.nn.Module) -> torch.nn.Linear:
             value.fill_(20.0 if key.endswith("expand.bias") else 0.0)
     tower.load_state_dict(state)
     return classifier
+
+
+def rest_statistics(model: torch.nn.Module) -> None:
+    """Keep batch normalisation on its stored statistics, whatever mode the trainer puts the model in.
+
+    A resting tower that normalised by each batch would show the language model other features than in the demo.
+    """
+
+    def stay(module: torch.nn.Module, mode: bool = True) -> torch.nn.Module:
+        return torch.nn.Module.train(module, False)
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.train = MethodType(stay, module)

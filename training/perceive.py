@@ -29,6 +29,7 @@ from training.embedded import (
     build_processor,
     build_tokenizer,
     load_imagenet_tower,
+    rest_statistics,
 )
 from training.resume import finished_checkpoint
 
@@ -62,18 +63,11 @@ class Perception(nn.Module):
         self.intensity = nn.Linear(width, len(TYPES))
         self.thing = nn.Linear(width, things)
         self.teacher = build_teacher()
+        rest_statistics(self)  # a batch of degraded pictures has other statistics than a single clean one
         depthwise_in_float32(self.tower)
         if frozen_blocks:
             for module in (self.tower.embeddings, *self.tower.encoder.blocks[:frozen_blocks]):
                 module.requires_grad_(False)
-
-    def train(self, mode: bool = True):
-        """Batch statistics stay ImageNet's: a batch of degraded pictures has others than a single clean one."""
-        super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
-        return self
 
     def look(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Pictures (batch, 3, size, size) -> mean features (batch, 1280), mean projected token (batch, width)."""

@@ -44,7 +44,7 @@ class PretrainArguments:
     )
     views: int = field(default=2, metadata={"help": "how often each picture is asked about, each time in other words"})
     open_share: float = field(default=0.3, metadata={"help": "share of photo questions asked without options"})
-    degraded_share: float = field(default=0.17, metadata={"help": "share of questions asked on the degraded picture"})
+    degraded_share: float = field(default=0.33, metadata={"help": "share of questions asked on the degraded picture"})
     intensity_blur: float = field(default=0.05, metadata={"help": "spread of the target over neighbouring intensities"})
 
 

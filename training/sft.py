@@ -11,7 +11,6 @@ from its last checkpoint when started again.
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MethodType
 
 import torch
 from datasets import Dataset, Image, List
@@ -23,6 +22,7 @@ from demo.chain import DEFAULT_PROMPT, build_prompt, question_with_options
 from demo.checkpoints import OUTSIDE_LANGUAGE_MODEL, load_processor
 from training.chains import write_chain
 from training.data import read_samples
+from training.embedded import rest_statistics
 from training.resume import finished_checkpoint
 
 RESTING = "|".join(OUTSIDE_LANGUAGE_MODEL)
@@ -73,20 +73,6 @@ def load_model(model_config: ModelConfig) -> PreTrainedModel:
     for name, parameter in model.named_parameters():
         parameter.requires_grad = not re.search(RESTING, name)
     return model
-
-
-def rest_statistics(model: torch.nn.Module) -> None:
-    """Keep batch normalisation on its stored statistics, whatever mode the trainer puts the model in.
-
-    A resting tower that normalised by each batch would show the language model other features than in the demo.
-    """
-
-    def stay(module: torch.nn.Module, mode: bool = True) -> torch.nn.Module:
-        return torch.nn.Module.train(module, False)
-
-    for module in model.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.train = MethodType(stay, module)
 
 
 def main() -> None:
