@@ -122,7 +122,7 @@ def collate(items: list[dict]) -> dict[str, torch.Tensor]:
 def depthwise_in_float32(tower: nn.Module) -> None:
     """Run the tower's strided and 5×5 depthwise convolutions outside of autocast.
 
-    oneDNN has no fast backward pass for these in bfloat16; in float32 a training step takes about half of the time.
+    oneDNN has no fast backward pass for these in bfloat16; in float32 it is several times faster.
     """
 
     def outside_autocast(convolve):
