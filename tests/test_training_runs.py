@@ -323,6 +323,10 @@ def test_figures_are_those_computed_by_hand():
         "accuracy, degraded, robust": 0.5,
         "accuracy, clean, baseline": 0.5,
         "accuracy, clean, robust": 1.0,
+        "no option named, degraded, baseline": 0.0,
+        "no option named, degraded, robust": 0.0,
+        "no option named, clean, baseline": 0.5,
+        "no option named, clean, robust": 0.0,
     }
     assert evaluate.by_type(rows, answers)["graffiti"]["intensity error"] == pytest.approx(0.1)
     assert "| samples | 3 |" in evaluate.table({"all": figures})

@@ -98,19 +98,20 @@ def figures(rows: Iterable[dict], answers: list[dict]) -> dict:
         "inventions per clean picture": clean.inventions / len(rows),
     }
     for state in PICTURES:
-        result[f"accuracy, {state}, baseline"] = accuracy(rows, texts[("baseline", state)])
-        result[f"accuracy, {state}, robust"] = accuracy(rows, {i: chain.answer for i, chain in chains[state].items()})
+        final = {"baseline": texts[("baseline", state)], "robust": {i: c.answer for i, c in chains[state].items()}}
+        for side, answered in final.items():
+            result[f"accuracy, {state}, {side}"], result[f"no option named, {state}, {side}"] = choices(rows, answered)
     return result
 
 
-def accuracy(rows: dict[int, dict], texts: dict[int, str]) -> float | None:
-    """Share of multiple-choice questions answered right; an answer that names no option is wrong."""
-    right = [
-        read_answer(text, rows[i]["options"]) == rows[i]["answer_index"]
-        for i, text in texts.items()
-        if rows[i]["options"]
-    ]
-    return sum(right) / len(right) if right else None
+def choices(rows: dict[int, dict], texts: dict[int, str]) -> tuple[float | None, float | None]:
+    """Shares of multiple-choice questions answered right, and answered without naming an option, which is wrong."""
+    asked = [i for i in texts if rows[i]["options"]]
+    chosen = {i: read_answer(texts[i], rows[i]["options"]) for i in asked}
+    if not asked:
+        return None, None
+    right = sum(chosen[i] == rows[i]["answer_index"] for i in asked)
+    return right / len(asked), sum(chosen[i] is None for i in asked) / len(asked)
 
 
 def by_type(rows: list[dict], answers: list[dict]) -> dict[str, dict]:
