@@ -12,7 +12,7 @@ from gradio.utils import get_upload_folder
 
 from degradations import REGISTRY, STAGES, Recipe
 from demo import panels, photos, settings
-from demo.api import Workbench, check_seed, told_to_the_visitor, upload_path
+from demo.api import Workbench, check_question, check_seed, told_to_the_visitor, upload_path
 from demo.chain import parse_options, question_with_options
 from demo.examples import Example, known_answer
 
@@ -127,8 +127,7 @@ class Actions:
     def choose_example(self, event: gr.SelectData):
         """photo, seed, question, options, note, everything"""
         example = self.examples[event.index]
-        photo = {"path": str(example.image)}
-        shown = self._show(photo, example.recipe, example.seed)
+        shown = self._show(example.image, example.recipe, example.seed)
         return (
             str(example.image),
             example.seed,
@@ -138,16 +137,18 @@ class Actions:
             *shown,
         )
 
-    def _show(self, photo: Mapping | None, recipe: Recipe, seed: int):
+    def _show(self, photo: Mapping | Path | None, recipe: Recipe, seed: int):
         """preview, photo message, recipe message, recipe text, sliders"""
         sliders = [recipe.get(name, 0) for name in REGISTRY]
         return *self._preview(photo, recipe, seed), panels.message(""), str(recipe), *sliders
 
-    def _preview(self, photo: Mapping | None, recipe: Recipe, seed: int):
+    def _preview(self, photo: Mapping | Path | None, recipe: Recipe, seed: int):
+        """Of an upload, or of a file of our own."""
         if not photo:
             return None, panels.message("")
         try:
-            before, after = self.bench.preview(photo, recipe, seed)
+            path = photo if isinstance(photo, Path) else upload_path(photo)
+            before, after = self.bench.preview(path, recipe, seed)
             seen = panels.message(f"As both models see it: {after.width} × {after.height} pixels.")
             return tuple(str(photos.save_once(picture, self.cache)) for picture in (before, after)), seen
         except ValueError as error:
@@ -155,12 +156,11 @@ class Actions:
 
     # Question and answers
 
-    def check(self, photo, question):
+    def check(self, photo, question, options):
         """nothing; refuses at once what would only fail after the queue"""
         with told_to_the_visitor():
-            if not (question or "").strip():
-                raise ValueError("Please ask a question.")
-            self.bench.working_photo(photo)
+            check_question(question, options or "")
+            self.bench.working_photo(upload_path(photo))
 
     def prepare(self, request: gr.Request, *intensities):
         """status, ask, stop, columns"""
@@ -179,15 +179,15 @@ class Actions:
 
     def ask(self, request: gr.Request, photo, seed, question, options, temperature, max_new_tokens, *intensities):
         """status, columns; as the models write"""
-        question, options = question.strip(), _options(options)
-        asked = question_with_options(question, options)
         shown = [None] * 6
         with self.running.entered(request.session_hash) as stop:
             try:
-                recipe = _recipe(intensities)
-                correct = known_answer(self.examples, upload_path(photo), question, options)
+                question = check_question(question, options or "")
+                options, recipe, path = _options(options), _recipe(intensities), upload_path(photo)
+                asked = question_with_options(question, options)
+                correct = known_answer(self.examples, path, question, options)
                 options = parse_options(asked)  # a question may bring its own
-                for sides in self.bench.compare(photo, asked, recipe, seed, temperature, max_new_tokens, stop):
+                for sides in self.bench.compare(path, asked, recipe, seed, temperature, max_new_tokens, stop):
                     base, robust = sides["baseline"], sides["robust"]
                     new = [
                         panels.message("Answering …" if not (base["done"] and robust["done"]) else ""),

@@ -25,6 +25,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 from PIL import Image
 
 from degradations import Recipe, degrade
@@ -45,23 +46,22 @@ class Workbench:
         # Sliders ask for the same photo many times a second; the key holds the content's hash (Gradio's upload folder).
         self._fitted = lru_cache(maxsize=settings.FITTED_PHOTOS_KEPT)(lambda path, _: pair.fit(photos.load(path)))
 
-    def working_photo(self, upload: Mapping | None) -> Image.Image:
-        """The uploaded photo, RGB, at the size the models work at.
+    def working_photo(self, photo: Path) -> Image.Image:
+        """A photo, RGB, at the size the models work at.
 
         Raises:
-            PhotoError: as `photos.load`, or no upload.
+            PhotoError: as `photos.load`.
         """
-        path = upload_path(upload)
-        return self._fitted(path, path.stat().st_mtime_ns if path.exists() else 0)
+        return self._fitted(photo, photo.stat().st_mtime_ns if photo.exists() else 0)
 
-    def preview(self, upload: Mapping | None, recipe: Recipe, seed: int) -> tuple[Image.Image, Image.Image]:
+    def preview(self, photo: Path, recipe: Recipe, seed: int) -> tuple[Image.Image, Image.Image]:
         """The photo before and after, as the models see it."""
-        before = self.working_photo(upload)
+        before = self.working_photo(photo)
         return before, degrade(before, recipe, seed)
 
     def compare(
         self,
-        upload: Mapping | None,
+        photo: Path,
         question: str,
         recipe: Recipe,
         seed: int,
@@ -71,16 +71,16 @@ class Workbench:
     ) -> Iterator[dict[str, dict]]:
         """Ask both models; yield both sides a few times a second, and at once when one begins or ends.
 
-        The degraded picture is made here, from the upload: never taken from what a browser shows.
+        The degraded picture is made here, from the photo: never taken from what a browser shows.
 
         Raises:
             ValueError: something in the request that cannot be used (PhotoError included).
         """
-        question = _question(question)
-        seed = check_number("seed", seed, 0, settings.MAX_SEED, whole=True)
+        question = check_question(question)
+        seed = check_seed(seed)
         temperature = check_number("temperature", temperature, 0, settings.MAX_TEMPERATURE)
         max_new_tokens = check_number("max_new_tokens", max_new_tokens, 1, settings.MAX_NEW_TOKENS, whole=True)
-        _, image = self.preview(upload, recipe, seed)
+        _, image = self.preview(photo, recipe, seed)
         options = parse_options(question)
         sides = {name: _Side(name) for name in ("baseline", "robust")}
         events = stream(
@@ -147,19 +147,25 @@ class _Side:
 def upload_path(upload: Mapping | None) -> Path:
     """The file behind what gr.Image sends (it reaches us undecoded: events that take photos have preprocess=False).
 
-    Gradio has checked by then that the path lies in its upload folder.
+    Raises:
+        PhotoError: no photo, or a path outside of Gradio's upload folder: anyone can write a request by hand, and
+            Gradio checks only those paths that are marked as files.
     """
-    path = (upload or {}).get("path")
+    path = upload.get("path") if isinstance(upload, Mapping) else None
     if not path:
         raise photos.PhotoError("Please choose a photo first.")
+    if not isinstance(path, str) or not Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve()):
+        raise photos.PhotoError("That is none of the uploads: please upload the photo.")
     return Path(path)
 
 
-def _question(question: object) -> str:
+def check_question(question: object, options: object = "") -> str:
+    """A question, with or without its options, as a visitor may give it; stripped."""
     if not isinstance(question, str) or not question.strip():
         raise ValueError("Please ask a question.")
-    if len(question) > settings.MAX_QUESTION_CHARACTERS:
-        raise ValueError(f"Please keep the question below {settings.MAX_QUESTION_CHARACTERS} characters.")
+    # Before anything reads them: nothing endless reaches a pattern.
+    if not isinstance(options, str) or len(question) + len(options) > settings.MAX_QUESTION_CHARACTERS:
+        raise ValueError(f"Please keep question and options below {settings.MAX_QUESTION_CHARACTERS} characters.")
     return question.strip()
 
 
@@ -201,7 +207,8 @@ def register(bench: Workbench) -> None:
     def compare_models(image, question, recipe, seed, temperature, max_new_tokens):
         """Ask both models about a degraded photo; streams JSON objects with the keys baseline and robust."""
         with told_to_the_visitor():
-            yield from bench.compare(image, question, Recipe.parse(recipe or ""), seed, temperature, max_new_tokens)
+            asked = Recipe.parse(recipe or ""), seed, temperature, max_new_tokens
+            yield from bench.compare(upload_path(image), question, *asked)
 
     with gr.Group(visible=False):
         image = gr.Image(type="filepath", format="png", label="image")

@@ -41,13 +41,13 @@ def question_with_options(question: str, options: list[str]) -> str:
     return "\n".join([question, *(f"{index}. {option}" for index, option in enumerate(options))])
 
 
-_OPTION = re.compile(r"^\s*(\d+)\s*[.):]\s*(\S.*?)\s*$", re.MULTILINE)
+_OPTION = re.compile(r"^[ \t]*(\d{1,3})[ \t]*[.):][ \t]*(\S.*)$", re.MULTILINE)
 
 
 def parse_options(question: str) -> list[str]:
     """The options of a question written by `question_with_options`; empty where it has none."""
     found = _OPTION.findall(question)
-    return [text for _, text in found] if [int(n) for n, _ in found] == list(range(len(found))) else []
+    return [text.rstrip() for _, text in found] if [int(n) for n, _ in found] == list(range(len(found))) else []
 
 
 def read_answer(text: str, options: list[str]) -> int | None:
@@ -61,19 +61,22 @@ def read_answer(text: str, options: list[str]) -> int | None:
     if answer in names:
         return names.index(answer)
     leading = re.match(
-        r"(?:the )?(?:answer |option |choice )*(?:is )?[(\[]?(\d+|[a-z])[)\]]?(?=$|[,:;)\s]|\.(?!\d))", answer
+        r"(?P<said>(?:the )?(?:answer |option |choice )*(?:is )?[(\[]?)(?P<token>\d{1,3}|[a-z])(?P<end>[)\]]?)"
+        r"(?=$|[,:;)\s]|\.(?!\d))",
+        answer,
     )
     if leading:
-        token = leading[1]
-        # A lone letter is an option; "a dog" is not.
-        is_index = token.isdigit() or leading.end() == len(answer) or answer[leading.end()] in ".,:;)"
+        token, rest = leading["token"], answer[leading.end() :]
         index = int(token) if token.isdigit() else ord(token) - ord("a")
-        if is_index and index < len(options):
-            return index
+        if index < len(options):
+            # Neither "2 dogs" nor "a dog" is an option; "2 hat" is, if hat stands there.
+            marked = leading["said"] or leading["end"] or rest.strip().startswith(names[index])
+            if not rest or rest[0] in ".,:;)" or (token.isdigit() and marked):
+                return index
     named = [i for i, name in enumerate(names) if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", answer)]
     if len(named) == 1:
         return named[0]
-    marked = re.findall(r"(?:option|answer(?: is)?:?)\s*[(\[]?(\d+)(?!\.?\d)", answer)
+    marked = re.findall(r"(?:option|answer(?: is)?:?) ?[(\[]?(\d{1,3})(?!\.?\d)", answer)
     if marked and int(marked[-1]) < len(options):
         return int(marked[-1])
     return None
@@ -121,7 +124,8 @@ class Chain:
 
 
 _NAMES = "|".join(TAGS)
-_TAG = re.compile(rf"<\s*(/?)\s*({_NAMES})(\s*_\s*END)?\s*>", re.IGNORECASE)
+# No two neighbours in these patterns match the same characters, so that hostile text is read in linear time.
+_TAG = re.compile(rf"<\s*(?:(/)\s*)?({_NAMES})(\s*_\s*END)?\s*>", re.IGNORECASE)
 # The beginning of a tag at the end of the text: held back until it is known to be one.
 _TAG_BEGUN = re.compile(r"<[\s/_a-z]{0,24}$", re.IGNORECASE)
 
@@ -165,8 +169,8 @@ def _clean(text: str) -> str:
     return _TAG.sub("", text).strip()
 
 
-# ASCII digits only: float() would read other scripts' digits too. Names are bounded: an endless one costs no time.
-_PREDICTION = re.compile(r"([a-zA-Z][a-zA-Z _-]{0,40}?)\s*\(\s*([0-9]*\.?[0-9]+)\s*\)")
+# ASCII digits only: float() would read other scripts' digits too. Bounded or atomic, as texts may be endless.
+_PREDICTION = re.compile(r"([a-zA-Z][a-zA-Z _-]{0,40}?)\s*\(\s*((?>[0-9]*\.?[0-9]+))\s*\)")
 
 
 def read_recipe(text: str) -> Recipe:

@@ -279,7 +279,12 @@ def _wire(ui: SimpleNamespace, actions: Actions) -> None:
     # The check has no outputs, because Gradio writes "Error" across those of an event that fails; and it goes through
     # the queue, which alone tells the visitor why.
     checked = ui.ask.click(
-        actions.check, [ui.photo, ui.question], None, concurrency_limit=None, api_visibility="private", **raw
+        actions.check,
+        [ui.photo, ui.question, ui.options],
+        None,
+        concurrency_limit=None,
+        api_visibility="private",
+        **raw,
     )
     prepared = checked.success(actions.prepare, ui.sliders, [ui.status, *switches, *columns], **at_once)
     asking = prepared.success(

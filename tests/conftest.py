@@ -2,7 +2,7 @@
 
 from hypothesis import settings
 
-from tests.running_app import app  # noqa: F401  (the fixture that starts the app)
+from tests.running_app import app, slow_app  # noqa: F401  (the fixtures that start the app)
 
 # A slow machine is no failure: no deadline per example.
 settings.register_profile("project", deadline=None)

@@ -19,7 +19,16 @@ START_S = 300
 @pytest.fixture(scope="session")
 def app(tmp_path_factory) -> Iterator[str]:
     """The address of the running app; it ends with its slash."""
-    folder = tmp_path_factory.mktemp("app")
+    yield from _run(tmp_path_factory.mktemp("app"), "app")
+
+
+@pytest.fixture(scope="session")
+def slow_app(tmp_path_factory) -> Iterator[str]:
+    """The same of `tests.slow_app`."""
+    yield from _run(tmp_path_factory.mktemp("slow_app"), "tests.slow_app")
+
+
+def _run(folder: Path, module: str) -> Iterator[str]:
     port = _free_port()
     environment = {
         **os.environ,
@@ -27,11 +36,12 @@ def app(tmp_path_factory) -> Iterator[str]:
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "GRADIO_TEMP_DIR": str(folder / "uploads"),
+        "PYTHONPATH": str(ROOT),
     }
     log = folder / "app.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "app.py")], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+            [sys.executable, "-m", module], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
     address = f"http://127.0.0.1:{port}/"
     try:

@@ -21,8 +21,9 @@ ASKED = "What is it?\n0. dog\n1. cat"
 
 
 @pytest.fixture
-def photo(tmp_path) -> dict:
+def photo(tmp_path, monkeypatch) -> dict:
     """An upload as Gradio hands it over."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)).save(tmp_path / "photo.png")
     return {"path": str(tmp_path / "photo.png")}
 
@@ -57,7 +58,9 @@ def said(side: str, text: str, stop_reason: str = "eos") -> list[Event]:
 
 
 def compare(bench, photo, question=ASKED, recipe="noise(0.5)", seed=3, temperature=0.0, tokens=50, **more):
-    return list(bench.compare(photo, question, Recipe.parse(recipe), seed, temperature, tokens, **more))
+    return list(
+        bench.compare(api.upload_path(photo), question, Recipe.parse(recipe), seed, temperature, tokens, **more)
+    )
 
 
 def test_the_models_get_the_upload_fitted_then_degraded(bench, photo, script):
@@ -110,7 +113,7 @@ def test_a_failure_of_one_side_is_its_own(bench, photo, script):
 
 def test_leaving_closes_the_stream(bench, photo, script):
     seen = script(*said("baseline", "1" * 99), *said("robust", CHAIN))
-    states = bench.compare(photo, ASKED, Recipe(), 0, 0.0, 50)
+    states = bench.compare(api.upload_path(photo), ASKED, Recipe(), 0, 0.0, 50)
     next(states)
     states.close()
     assert seen.closed
@@ -128,7 +131,7 @@ def test_a_photo_is_decoded_once_for_many_previews(bench, photo, monkeypatch):
     load = photos.load
     monkeypatch.setattr(photos, "load", lambda path: decoded.append(path) or load(path))
     for step in range(5):
-        bench.preview(photo, Recipe({"lens blur": step / 10}), 0)
+        bench.preview(api.upload_path(photo), Recipe({"lens blur": step / 10}), 0)
     assert len(decoded) == 1
 
 

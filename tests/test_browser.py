@@ -1,4 +1,4 @@
-"""The page in a real browser, on the running app with the shipped pair, at a desktop's and a phone's width.
+"""The page in a real browser, on the running app with the shipped pair, slowed, at a desktop's and a phone's width.
 
 Everything waits for what it wants to see, for as long as a busy machine may need. Screenshots go to tests/screenshots/.
 """
@@ -17,20 +17,18 @@ SCREENSHOTS = ROOT / "tests" / "screenshots"
 SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
 PATIENCE_MS = 120_000
 
-# Collects the texts that a column goes through, without repeats.
+# Collects what each column goes through, without repeats: all its text, and what the model has written alone.
 WATCH = """() => { window.states = {};
   for (const id of ['baseline', 'robust']) {
-    const column = document.getElementById(id), seen = window.states[id] = [column.innerText];
-    new MutationObserver(() => { if (column.innerText !== seen.at(-1)) seen.push(column.innerText) })
-      .observe(column, {childList: true, subtree: true, characterData: true});
+    const column = document.getElementById(id), seen = window.states[id] = [];
+    const look = () => {
+      const words = [...column.querySelectorAll('[data-block]')].map(block => block.innerText).join(' ');
+      const state = [column.innerText, words];
+      if (String(state) !== String(seen.at(-1))) seen.push(state);
+    };
+    look();
+    new MutationObserver(look).observe(column, {childList: true, subtree: true, characterData: true});
   } }"""
-
-# The small pair is done within a second: too fast to be stopped from here.
-STOP_WHEN_WRITING = """() => new MutationObserver((changes, observer) => {
-    if (!document.querySelector('#robust .figures')?.innerText.includes('writing')) return;
-    observer.disconnect();
-    document.getElementById('stop').click();
-  }).observe(document.getElementById('robust'), {childList: true, subtree: true, characterData: true})"""
 
 OpenPage = Callable[..., Page]
 
@@ -47,7 +45,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_page(app: str, browser: Browser) -> Iterator[OpenPage]:
+def open_page(slow_app: str, browser: Browser) -> Iterator[OpenPage]:
     """Opens the page at some size; at the end nothing may have been asked of another host, nor gone wrong unseen."""
     foreign, errors, contexts = [], [], []
 
@@ -57,9 +55,9 @@ def open_page(app: str, browser: Browser) -> Iterator[OpenPage]:
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()
-        page.on("request", lambda request: foreign.append(request.url) if is_foreign(request.url, app) else None)
+        page.on("request", lambda request: foreign.append(request.url) if is_foreign(request.url, slow_app) else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(app)
+        page.goto(slow_app)
         page.wait_for_selector("#ask")
         return page
 
@@ -147,8 +145,10 @@ def test_from_a_photo_to_two_answers(open_page, size, scheme):
     wait_until_figures(page)
     for side, states in page.evaluate("window.states").items():
         assert len(states) >= 3, (side, states)
-        assert any("writing" in state for state in states)
-        assert "tokens" in states[-1]
+        assert any("writing" in column for column, _ in states)
+        assert "tokens" in states[-1][0]
+    lengths = [len(words) for _, words in page.evaluate("window.states.robust")]
+    assert len(set(lengths)) >= 6 and lengths == sorted(lengths)
     expect(page.locator("#baseline [data-block=ANSWER] .answer")).not_to_be_empty()
 
     row = page.locator("#score tr", has_text="Noise")
@@ -164,8 +164,9 @@ def test_stop_ends_both_answers_midway(open_page, size):
     page = open_page(size)
     upload(page)
     degraded(page)
-    page.evaluate(STOP_WHEN_WRITING)
     ask(page, "Describe the picture.")
+    expect(page.locator("#robust .figures")).to_contain_text("writing")
+    page.click("#stop")
     expect(page.locator("#status")).to_contain_text("Stopped")
     wait_until_answered(page)
     expect(page.locator("#status")).to_contain_text("Stopped")

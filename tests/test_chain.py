@@ -246,6 +246,11 @@ def test_degenerate_text_is_read_quickly():
         parse_chain("<TYPE>" + text * 2000)
         parse_chain(text * 2000)
         parse_chain("<TYPE>a" + text * 2000)
+    for text in ("<" + " " * 50_000, "<TYPE" + " " * 50_000, "<TYPE>a(" + "1" * 50_000, "<TYPE>a" + " " * 50_000):
+        parse_chain(text)
+    for text in ("\n" * 50_000 + "x", "0. a" + " " * 50_000 + "b", "0" * 50_000, " " * 50_000 + "0"):
+        parse_options(text)
+        read_answer(text, OPTIONS)
     assert time.process_time() - start < 5
 
 
@@ -298,7 +303,7 @@ def test_a_question_without_proper_options_has_none(question):
         ("C. hat", 2), ("0", 0), ("A", 0), ("shirt", 0), ("t-shirt", 1), ("T-Shirt", 1),
         ("red hat", 3), ("3. red hat", 3), ("It is the shirt, clearly.", 0), ("I would say option 1", 1),
         ("", None), ("7", None), ("4", None), ("Z", None), ("a dog", None), ("-1", None), ("shoes", None),
-        ("2.5", None),
+        ("2.5", None), ("9" * 5000, None), ("2 dogs", None), ("2 hat", 2), ("2) a warm hat", 2), ("option 1 it is", 1),
     ],
 )  # fmt: skip
 def test_answers_are_read_as_they_are_meant(text, index):
