@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from degradations.pixels import blend, integers, to_uint8
+from degradations.pixels import blend, integers, tiles, to_uint8
 from degradations.registry import degradation
 
 
@@ -27,17 +27,16 @@ def atmospheric_turbulence(image: np.ndarray, intensity: float, rng: np.random.G
 def _sample(image: np.ndarray, x: np.ndarray, y: np.ndarray, tile: int = 16384, reach: int = 42) -> np.ndarray:
     """Bilinear samples of `image` at (x, y), each at most `reach` pixels from home.
 
-    In tiles because OpenCV refuses sides of 32767 pixels and more; an ordinary picture is one tile.
+    In tiles because OpenCV refuses sides of 32767 pixels and more.
     """
     result = np.empty_like(image)
-    for top in range(0, image.shape[0], tile):
-        for left in range(0, image.shape[1], tile):
-            here = np.s_[top : top + tile, left : left + tile]
-            above, before = max(0, top - reach), max(0, left - reach)
-            source = image[above : top + tile + reach, before : left + tile + reach]
-            result[here] = cv2.remap(
-                source, x[here] - before, y[here] - above, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-            )
+    for here in tiles(image.shape, tile):
+        rows, columns = here
+        above, before = max(0, rows.start - reach), max(0, columns.start - reach)
+        source = image[above : rows.stop + reach, before : columns.stop + reach]
+        result[here] = cv2.remap(
+            source, x[here] - before, y[here] - above, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
     return result
 
 

@@ -1,5 +1,7 @@
 """Arithmetic that the pixel functions share."""
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 
@@ -16,6 +18,13 @@ def integers(u: float | np.ndarray, low: int, high: int) -> int:
     depend on the intensity do not move what a weaker intensity drew.
     """
     return low + int(u * (high - low + 1))
+
+
+def tiles(shape: tuple[int, ...], side: int) -> Iterator[tuple[slice, slice]]:
+    """Cut a picture of `shape` into tiles of at most `side` pixels a side; an ordinary picture is one tile."""
+    for top in range(0, shape[0], side):
+        for left in range(0, shape[1], side):
+            yield slice(top, top + side), slice(left, left + side)
 
 
 def blend(first: np.ndarray, first_weight: float, second: np.ndarray, second_weight: float) -> np.ndarray:

@@ -3,8 +3,11 @@
 import cv2
 import numpy as np
 
-from degradations.pixels import to_uint8
+from degradations.pixels import tiles, to_uint8
 from degradations.registry import degradation
+
+_JPEG_SIDE = 65_488
+"""The longest side that a JPEG can have, in whole blocks."""
 
 
 @degradation(
@@ -12,11 +15,21 @@ from degradations.registry import degradation
 )
 def jpeg_compression(image: np.ndarray, intensity: float, rng: np.random.Generator) -> np.ndarray:
     quality = min(100, max(5, int(100 - 95 * intensity)))
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    result = np.empty_like(image)
+    for tile in tiles(image.shape, _JPEG_SIDE):
+        _, encoded = cv2.imencode(
+            ".jpg", cv2.cvtColor(image[tile], cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
+        )
+        result[tile] = cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return result
 
 
-@degradation("block exchange", "transmission", "Block change", "Square blocks of the picture have swapped places.")
+@degradation(
+    "block exchange",
+    "transmission",
+    "Block change",
+    "Square blocks of the picture have swapped places; with the strength their grid changes too.",
+)
 def block_exchange(image: np.ndarray, intensity: float, rng: np.random.Generator) -> np.ndarray:
     height, width = image.shape[:2]
     side = min(32, int(5 + 30 * intensity), height, width)
