@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -164,37 +165,57 @@ def test_depthwise_convolutions_in_float32_change_no_gradient():
     assert inside[0][0] == inside[0][1]  # whoever comes next gets what came in
 
 
-def test_pretraining_asks_names_and_reads(samples):
-    rows = read_samples(samples)
-    processor = build_processor(build_tokenizer([perceive.sample_text(row) for row in rows]))
-    items = pretrain.TextSamples(
-        rows, processor, "{question}\nIn tags.", views=2, open_share=0.0, degraded_share=0.0, seed=0
-    )
+@pytest.fixture
+def conversations(samples):
+    """Makes TextSamples of the first samples, changed by some columns, for some arguments."""
+
+    def make(count=None, columns=None, template="{question}", **arguments) -> pretrain.TextSamples:
+        rows = [row | (columns or {}) for row in read_samples(samples, count)]
+        processor = build_processor(build_tokenizer([perceive.sample_text(row) for row in rows]))
+        plain = {"open_share": 0.0, "degraded_share": 0.0, "hidden_share": 0.0} | arguments
+        chosen = pretrain.PretrainArguments(samples, samples, **plain)
+        return pretrain.TextSamples(rows, processor, template, chosen, seed=0)
+
+    return make
+
+
+def test_pretraining_asks_names_and_reads(conversations):
+    items = conversations(template="{question}\nIn tags.")
 
     def halves(item: dict) -> tuple[str, str]:
         known = item["labels"].count(-100)
-        decode = processor.tokenizer.decode
+        decode = items.processor.tokenizer.decode
         return decode(item["input_ids"][:known]), decode(item["input_ids"][known:])
 
-    assert len(items) == 2 * 3 * len(rows)
+    assert len(items) == 2 * 4 * 8
     asked, answer = halves(items[0])
     assert answer == "cat<|end|>" and "0. " in asked and asked.count("<image>") == 49
-    assert halves(items[4])[1] == "<TYPE>lens blur(0.5), gaussian noise(0.3)<TYPE_END><|end|>"
-    asked, chain = halves(items[5])
+    assert halves(items[1])[1] == "cat<|end|>" and halves(items[1])[0] != asked
+    assert halves(items[6])[1] == "<TYPE>lens blur(0.5), gaussian noise(0.3)<TYPE_END><|end|>"
+    asked, chain = halves(items[7])
     assert "<image>" not in asked and asked.endswith(
         "In tags.<|end|><|assistant|><TYPE>lens blur(0.5), gaussian noise(0.3)<TYPE_END>"
     )
-    assert chain.startswith("\n<INFLUENCE>") and chain.endswith("<ANSWER>1<ANSWER_END><|end|>")
-    assert halves(items[5])[1] != halves(items[3 * len(rows) + 5])[1]  # other words in the second view
-    assert [items[n]["picture"] for n in (0, 4, 5)] == [0, 3, None]
+    assert chain.startswith("\n<INFLUENCE>") and chain.endswith("<ANSWER>cat<ANSWER_END><|end|>")
+    assert chain != halves(items[4 * 8 + 7])[1]  # other words in the second view
+    assert [items[n]["picture"] for n in (0, 4, 5, 6, 7)] == [0, 2, 2, 3, None]
 
 
-def test_a_composed_scene_is_also_asked_where_its_thing_is(samples):
+def test_some_questions_are_asked_on_degraded_and_on_partly_hidden_pictures(conversations):
+    items = conversations(degraded_share=0.5, hidden_share=0.5)
+    asked = [items[n] for n in range(len(items)) if n % 4 < 2]
+    assert {item["picture"] % 2 for item in asked} == {0, 1}
+    shown = [item["shown"].sum() for item in asked]
+    assert 0.2 < sum(count == 49 for count in shown) / len(shown) < 0.8 and min(shown) < 25
+    assert all(items[n]["shown"].all() for n in range(2, len(items), 4))
+    seen = pretrain.Collator(torch.ones(16, 49, 1280).numpy(), 0)(asked)["parts"][0]["features"]
+    assert (seen[..., 0].sum(1) == torch.tensor(shown)).all()
+
+
+def test_a_composed_scene_is_also_asked_where_its_thing_is(conversations):
     scene = {"kind": "which", "thing": "cat", "place": "top left", "question": "Which of these is in the picture?"}
-    rows = [row | scene for row in read_samples(samples, 1)]
-    processor = build_processor(build_tokenizer([perceive.sample_text(rows[0])]))
-    items = pretrain.TextSamples(rows, processor, "{question}", views=2, open_share=0.0, degraded_share=0.0, seed=0)
-    first, second = (processor.tokenizer.decode(items[n]["input_ids"]) for n in (0, 3))
+    items = conversations(1, scene)
+    first, second = (items.processor.tokenizer.decode(items[n]["input_ids"]) for n in (0, 1))
     assert first.endswith("cat<|end|>") and all(option in first for option in ("dog", "cat", "car", "hat"))
     assert second.endswith("top left<|end|>") and "the cat" in second and "3. bottom right" in second
 
@@ -205,7 +226,7 @@ def test_every_item_counts_the_same_in_pretraining():
     model = build_model(tokenizer, hidden=64, layers=1).eval()
     words = pretrain.WithFeatures(model, tokenizer.convert_tokens_to_ids(INTENSITIES), 0.05)
     image = [tokenizer.convert_tokens_to_ids("<image>")] * 49
-    short = {"picture": 0, "input_ids": [*image, 10, 11], "labels": [-100] * 50 + [11]}
+    short = {"picture": 0, "shown": np.ones(49, bool), "input_ids": [*image, 10, 11], "labels": [-100] * 50 + [11]}
     long = {"picture": None, "input_ids": [10, 11, 12, 13], "labels": [-100, 11, 12, 13]}
     collator = pretrain.Collator(torch.randn(1, 49, 1280).numpy(), tokenizer.pad_token_id)
     alone = [words(**collator([item]))["loss"] for item in (short, long)]
@@ -234,14 +255,18 @@ def load_all(folder: Path) -> dict[str, torch.Tensor]:
 
 def test_cached_features_are_made_once(samples, tmp_path):
     model, rows = build_model(build_tokenizer([])), read_samples(samples, 3)
-    features = pretrain.cache_features(model, rows, tmp_path / "features.f16", seed=0, batch_size=2)
+    features = pretrain.cache_features(model, rows, tmp_path, seed=0, batch_size=2)
     with torch.inference_mode():
         expected = model.eval().model.vision_tower(PerceptionSamples(rows, {"cat": 0}, 224)[1]["degraded"][None])
     difference = torch.from_numpy(features[3].copy()).float() - expected.last_hidden_state[0].flatten(1).T
     assert difference.abs().mean() < 0.05  # bfloat16
-    written = (tmp_path / "features.f16").stat().st_mtime_ns
-    pretrain.cache_features(model, rows, tmp_path / "features.f16", seed=0)
-    assert (tmp_path / "features.f16").stat().st_mtime_ns == written
+    (path,) = tmp_path.iterdir()
+    written = path.stat().st_mtime_ns
+    pretrain.cache_features(model, rows, tmp_path, seed=0)
+    assert path.stat().st_mtime_ns == written
+    with torch.no_grad():
+        next(model.model.vision_tower.parameters()).add_(0.1)
+    assert not np.array_equal(pretrain.cache_features(model, rows, tmp_path, seed=0), features)
 
 
 def test_neighbouring_intensities_are_nearly_right():
@@ -281,6 +306,30 @@ def test_sft_trains_the_language_model_only_and_resumes_exactly(base, samples, t
     again = load_file(killed / "adapter_model.safetensors")
     assert all(torch.equal(weights[key], again[key]) for key in weights)
     assert any(value.abs().sum() > 0 for key, value in weights.items() if "lora_B" in key)
+
+
+def test_figures_are_those_of_the_pair_that_was_asked(samples, tmp_path, monkeypatch, capsys):
+    base = tiny.fast_vlm(tmp_path / "base")
+    adapter = tiny.adapter(base, tmp_path / "adapter", init_lora_weights=False)
+    pairs = {"adapted": {"model": base, "adapter": adapter}, "plain": {"model": base}}
+
+    def answers(name: str, folder: str) -> dict:
+        options = {"samples": samples, "limit": 3, "max-new-tokens": 4, "output": tmp_path / folder, **pairs[name]}
+        run(evaluate.main, monkeypatch, **options)
+        lines = (tmp_path / folder / "answers.jsonl").read_text().splitlines()
+        return {(a["side"], a["state"], a["id"], a["key"]): a["text"] for a in map(json.loads, lines)}
+
+    adapted = answers("adapted", "together")
+    both = answers("plain", "together")
+    assert len(adapted) == 2 * 2 * 3 and adapted.items() < both.items()
+    alone = answers("plain", "alone")
+    assert {key: both[key] for key in alone} == alone  # the baseline's among the first pair's, the rest asked anew
+    path = tmp_path / "alone" / "answers.jsonl"
+    path.write_text(path.read_text()[:-30])  # as a kill leaves it
+    assert answers("plain", "alone") == alone
+    results = [json.loads((tmp_path / folder / "results.json").read_text()) for folder in ("together", "alone")]
+    assert results[0] == results[1]
+    assert "robust, clean pictures" in capsys.readouterr().err
 
 
 def test_figures_are_those_computed_by_hand():

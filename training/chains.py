@@ -13,6 +13,7 @@ from training.phrases import (
     AGAINST,
     BECAUSE,
     CONCLUSION,
+    LOOKING,
     OTHERS,
     PHRASES,
     SEEN,
@@ -20,6 +21,9 @@ from training.phrases import (
     SUBJECTS,
     UNHARMED,
 )
+
+JOINED = 0.3
+"""How often a clause shares the sentence of the one before it."""
 
 TIMES = {"one": "once", "two": "twice", "three": "three times", "four": "four times"}
 _CUES = {thing.name: thing.cue for thing in read_things().values()}
@@ -45,9 +49,9 @@ def write_chain(sample: dict, seed: int = 0, step: float = 0.01, index: bool = T
         answer = f"{answer}, option {sample['answer_index']}"
     return format_chain(
         recipe,
-        _sentences(_influence(sample, recipe, rng)),
-        _sentences(_reasoning(sample, recipe, rng)),
-        _sentences([_conclusion(recipe, answer, rng)]),
+        _sentences(_influence(sample, recipe, rng), rng),
+        _sentences(_reasoning(sample, recipe, rng), rng),
+        _sentences([_conclusion(recipe, answer, rng)], rng),
         write_answer(sample) if index else sample["answer"],
     )
 
@@ -84,11 +88,10 @@ def _reasoning(sample: dict, recipe: Recipe, rng: np.random.Generator) -> list[s
         if value >= 0.2
     ]
     number = sample["answer"] if sample["kind"] == "count" else ""
-    seen = _one_of(rng, SEEN[sample["kind"]]).format(
+    seen = _one_of(rng, LOOKING) + _one_of(rng, SEEN[sample["kind"]]).format(
         cue=sample["cue"],
         thing=sample["thing"],
         a_thing=_with_article(sample["thing"]),
-        A_thing=_with_article(sample["thing"]).capitalize(),
         place=sample["place"],
         number=number,
         times=TIMES.get(number, ""),
@@ -117,8 +120,16 @@ def _strongest(recipe: Recipe) -> list[tuple[str, float]]:
     return sorted(recipe.items(), key=lambda item: -item[1])
 
 
-def _sentences(texts: list[str]) -> str:
-    return " ".join(f"{text[0].upper()}{text[1:]}." for text in texts)
+def _sentences(texts: list[str], rng: np.random.Generator) -> str:
+    """Clauses as sentences; now and then two of them share one."""
+    text = texts[0]
+    for clause in texts[1:]:
+        text += "; " + clause[0].lower() + clause[1:] if rng.random() < JOINED else ". " + _capital(clause)
+    return _capital(text) + "."
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 _UNCOUNTED = ("furniture", "clothing", "food")

@@ -9,6 +9,7 @@ computed again.
 """
 
 import argparse
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,34 +29,54 @@ PICTURES = {"degraded": "image", "clean": "clean"}
 
 
 def answer_all(pair: models.Pair, rows: list[dict], path: Path, batch_size: int, max_new_tokens: int) -> list[dict]:
-    """Answers of both sides to all rows in both states, as ``{"id", "side", "state", "text"}``.
+    """Answers of both sides to all rows in both states, as ``{"id", "side", "state", "key", "text"}``.
 
-    Stored ones are not asked for again.
+    Stored ones of the same checkpoints, prompts and samples, which the key tells, are not asked for again; those of
+    others stay in the file and count for nothing.
     """
     stored = read_rows(path)
     path.write_text("".join(json.dumps(answer) + "\n" for answer in stored))  # without a last line that was cut off
-    done = {(answer["id"], answer["side"], answer["state"]) for answer in stored}
+    known = {(answer["key"], answer["state"]): answer for answer in stored}
+    answers = []
     with path.open("a") as file:
         for side in pair.sides:
+            source = fingerprint(side, max_new_tokens)
+            keys = {row["id"]: sample_key(source, row) for row in rows}
             for state, column in PICTURES.items():
+                answers += [known[key, state] for key in keys.values() if (key, state) in known]
                 # Longest questions together: little padding.
                 missing = sorted(
-                    (row for row in rows if (row["id"], side.name, state) not in done),
-                    key=lambda row: len(question(row)),
+                    (row for row in rows if (keys[row["id"]], state) not in known), key=lambda row: len(question(row))
                 )
                 for start in tqdm(range(0, len(missing), batch_size), desc=f"{side.name}, {state} pictures"):
                     batch = missing[start : start + batch_size]
                     texts = generate(
                         side, [row[column] for row in batch], [question(row) for row in batch], max_new_tokens
                     )
-                    answers = [
-                        {"id": row["id"], "side": side.name, "state": state, "text": text}
+                    new = [
+                        {"id": row["id"], "side": side.name, "state": state, "key": keys[row["id"]], "text": text}
                         for row, text in zip(batch, texts, strict=True)
                     ]
-                    file.write("".join(json.dumps(answer) + "\n" for answer in answers))
+                    file.write("".join(json.dumps(answer) + "\n" for answer in new))
                     file.flush()
-                    stored += answers
-    return stored
+                    answers += new
+    return answers
+
+
+def fingerprint(side: models.Side, max_new_tokens: int) -> str:
+    """What a side's greedy answers follow from: its name and prompt, its weights (a thousand of each), its budget."""
+    source = hashlib.sha256(json.dumps([side.name, side.prompt, side.adapter, max_new_tokens]).encode())
+    for name, weight in side.checkpoint.model.state_dict().items():
+        if side.adapter or "lora_" not in name:
+            some = weight.flatten()[:: max(1, weight.numel() // 1000)]
+            source.update(name.encode() + some.float().cpu().numpy().tobytes())
+    return source.hexdigest()
+
+
+def sample_key(source: str, row: dict) -> str:
+    """16 hex digits for a side's answer to a sample, wherever its folder lies."""
+    sample = {name: value for name, value in row.items() if name not in PICTURES.values()}
+    return hashlib.sha256(json.dumps([source, sample]).encode()).hexdigest()[:16]
 
 
 def question(row: dict) -> str:

@@ -2,13 +2,16 @@
 
 ``python -m training.pretrain --config training/configs/pretrain.yaml``
 
-Three tasks, a third of the items each. On clean pictures under ordinary variation, and on a share of degraded ones: the
-question, answered directly; this is what the baseline does in the demo. On degraded pictures: ``NAMING`` answered by a
-TYPE block, so that the words for degradations and the numbers are there for the adapter to build on. And without
+Half of the items are questions, answered directly, on clean pictures under ordinary variation and on a share of
+degraded ones; this is what the baseline does in the demo. Half of these hide a part of the picture: who knows every
+training photo by heart never looks at the options. A quarter asks ``NAMING`` on degraded pictures, answered by a TYPE
+block, so that the words for degradations and the numbers are there for the adapter to build on. A quarter is without
 pictures: the rest of a chain after its TYPE block, because an adapter cannot make up for words that its base has never
 written. The tower rests, so its features are computed once.
 """
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,31 +46,24 @@ class PretrainArguments:
         default=Path("demo/embedded/prompt.txt"), metadata={"help": "prompt template of the degradation-aware side"}
     )
     views: int = field(default=2, metadata={"help": "how often each picture is asked about, each time in other words"})
-    open_share: float = field(default=0.3, metadata={"help": "share of photo questions asked without options"})
+    open_share: float = field(default=0.05, metadata={"help": "share of photo questions asked without options"})
     degraded_share: float = field(default=0.33, metadata={"help": "share of questions asked on the degraded picture"})
+    hidden_share: float = field(default=0.5, metadata={"help": "share of questions with a part of the picture hidden"})
     intensity_blur: float = field(default=0.05, metadata={"help": "spread of the target over neighbouring intensities"})
 
 
 class TextSamples(Dataset):
-    """Conversations over cached features.
+    """Conversations over cached features, by item modulo `TASKS`.
 
-    Item 3n answers a question on picture n, clean or (`degraded_share`) degraded, item 3n + 1 names the degradations of
-    degraded picture n, item 3n + 2 reads the chain of sample n without its picture.
+    Items 0 and 1 ask a question on a clean or (`degraded_share`) degraded picture, item 2 names the degradations of the
+    degraded picture, item 3 reads the chain without its picture.
     """
 
-    def __init__(
-        self,
-        rows: list[dict],
-        processor,
-        template: str,
-        *,
-        views: int,
-        open_share: float,
-        degraded_share: float,
-        seed: int,
-    ):
+    TASKS = 4
+
+    def __init__(self, rows: list[dict], processor, template: str, arguments: PretrainArguments, seed: int):
         self.rows, self.processor, self.template = rows, processor, template
-        self.views, self.open_share, self.degraded_share, self.seed = views, open_share, degraded_share, seed
+        self.arguments, self.seed = arguments, seed
         vocabulary = read_things().values()
         self.names = {
             group: sorted({thing.name for thing in vocabulary if thing.group == group})
@@ -75,22 +71,28 @@ class TextSamples(Dataset):
         }
 
     def __len__(self) -> int:
-        return 3 * self.views * len(self.rows)
+        return self.TASKS * self.arguments.views * len(self.rows)
 
     def __getitem__(self, item: int) -> dict:
-        index, view, task = (item // 3) % len(self.rows), item // 3 // len(self.rows), item % 3
+        (view, index), task = divmod(item // self.TASKS, len(self.rows)), item % self.TASKS
         row = self.rows[index]
         image = self.processor.image_token * IMAGE_TOKENS
-        if task == 0:
+        if task < 2:
+            view = 2 * view + task
             rng = np.random.default_rng([self.seed, row["id"], view])
             question, answer = self._ask(row, rng, view)
             # Were they all clean, the look of a degraded picture alone would make the base name degradations.
-            degraded = rng.random() < self.degraded_share
-            return {"picture": 2 * index + int(degraded)} | self._encode(image + question, "", answer)
-        if task == 1:
+            degraded = rng.random() < self.arguments.degraded_share
+            hidden = rng.random() if rng.random() < self.arguments.hidden_share else 0.0
+            shown = rng.random(IMAGE_TOKENS) >= hidden
+            return {"picture": 2 * index + int(degraded), "shown": shown} | self._encode(image + question, "", answer)
+        if task == 2:
             recipe = on_grid(Recipe.parse(row["recipe"]), INTENSITY_STEP)
-            return {"picture": 2 * index + 1} | self._encode(image + NAMING, "", f"<TYPE>{recipe}<TYPE_END>")
-        types, end, rest = write_chain(row, self.seed + view, INTENSITY_STEP).partition("<TYPE_END>")
+            shown = np.ones(IMAGE_TOKENS, bool)
+            asked = self._encode(image + NAMING, "", f"<TYPE>{recipe}<TYPE_END>")
+            return {"picture": 2 * index + 1, "shown": shown} | asked
+        chain = write_chain(row, self.seed + view, INTENSITY_STEP, index=False)
+        types, end, rest = chain.partition("<TYPE_END>")
         question = question_with_options(row["question"], row["options"])
         return {"picture": None} | self._encode(build_prompt(question, self.template), types + end, rest)
 
@@ -110,7 +112,7 @@ class TextSamples(Dataset):
             return question_with_options(question, list(options)), answer
         if kind == "which":
             return question_with_options(question, list(rng.permutation(row["options"]))), row["answer"]
-        if rng.random() < self.open_share:
+        if rng.random() < self.arguments.open_share:
             return question, row["answer"]
         wrong = [name for name in self.names[kind] if name != row["answer"]]
         options = rng.permutation([row["answer"], *rng.choice(wrong, OPTIONS - 1, replace=False)])
@@ -128,7 +130,7 @@ class Collator:
         read = [item for item in items if item["picture"] is None]
         parts = [self._pad(part) for part in (shown, read) if part]
         if shown:
-            features = np.stack([self.features[item["picture"]] for item in shown])
+            features = np.stack([self.features[item["picture"]] * item["shown"][:, None] for item in shown])
             parts[0]["features"] = torch.from_numpy(features).float()
         return {"parts": parts}
 
@@ -187,10 +189,17 @@ class WithFeatures(nn.Module):
         return soft
 
 
-def cache_features(model: nn.Module, rows: list[dict], path: Path, seed: int, batch_size: int = 64) -> np.ndarray:
-    """Tower features of every clean (2n) and degraded (2n+1) picture, float16 (2 * rows, 49, 1280), kept on disk."""
+def cache_features(model: nn.Module, rows: list[dict], folder: Path, seed: int, batch_size: int = 64) -> np.ndarray:
+    """Tower features of every clean (2n) and degraded (2n+1) picture, float16 (2 * rows, 49, 1280), kept on disk.
+
+    The file is named after what its content follows from: the tower's weights, the samples and the seed.
+    """
     shape = (2 * len(rows), IMAGE_TOKENS, 1280)
-    if path.exists() and path.stat().st_size == 2 * np.prod(shape, dtype=np.int64):
+    source = hashlib.sha256(json.dumps([rows, seed]).encode())
+    for weight in model.model.vision_tower.state_dict().values():
+        source.update(weight.numpy().tobytes())
+    path = folder / f"features-{source.hexdigest()[:12]}.f16"
+    if path.exists():
         return np.memmap(path, np.float16, "r", shape=shape)
     unfinished = path.with_suffix(".tmp")
     features = np.memmap(unfinished, np.float16, "w+", shape=shape)
@@ -219,7 +228,7 @@ def main() -> None:
     model.model.vision_tower.requires_grad_(False)
     output = Path(training.output_dir)
     output.mkdir(parents=True, exist_ok=True)
-    features = cache_features(model, rows, output / "features.f16", training.seed)
+    features = cache_features(model, rows, output, training.seed)
     trainer = Trainer(
         WithFeatures(model, processor.tokenizer.convert_tokens_to_ids(INTENSITIES), arguments.intensity_blur),
         training,
@@ -228,10 +237,8 @@ def main() -> None:
             rows,
             processor,
             arguments.prompt_file.read_text().strip(),
-            views=arguments.views,
-            open_share=arguments.open_share,
-            degraded_share=arguments.degraded_share,
-            seed=training.seed,
+            arguments,
+            training.seed,
         ),
     )
     trainer.train(resume_from_checkpoint=finished_checkpoint(output))

@@ -20,7 +20,6 @@ VALIDATION = """python -m training.synthesize CORPUS data/validation --split val
 COMMANDS = """python -m training.synthesize CORPUS data/train --count 21500
 python -m training.perceive --config training/configs/perceive.yaml
 python -m training.pretrain --config training/configs/pretrain.yaml
-python -m training.pretrain --config training/configs/pretrain_again.yaml
 python -m training.sft --config training/configs/sft_embedded.yaml"""
 
 
