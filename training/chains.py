@@ -124,7 +124,8 @@ def _sentences(texts: list[str], rng: np.random.Generator) -> str:
     """Clauses as sentences; now and then two of them share one."""
     text = texts[0]
     for clause in texts[1:]:
-        text += "; " + clause[0].lower() + clause[1:] if rng.random() < JOINED else ". " + _capital(clause)
+        inside = clause if clause.startswith("I ") else clause[0].lower() + clause[1:]
+        text += f"; {inside}" if rng.random() < JOINED else f". {_capital(clause)}"
     return _capital(text) + "."
 
 
