@@ -11,7 +11,7 @@ from degradations.registry import REGISTRY
 
 
 def degrade(
-    image: Image.Image | np.ndarray, recipe: Recipe | Mapping[str, float] | str, seed: int = 0
+    image: Image.Image | np.ndarray, recipe: Recipe | Mapping[str, float] | str, seed: int = 0, *, rough: bool = False
 ) -> Image.Image | np.ndarray:
     """Degrade a picture.
 
@@ -21,6 +21,8 @@ def degrade(
         recipe: what to apply; text and mappings are read by `Recipe.parse`.
         seed: non-negative. Every type draws from a generator of its own, made from seed and name, so the result is
             the same on every machine and thread, and one type's intensity never moves another's draws.
+        rough: take the fast and coarse form of a type that has one. To be shown until the real picture is there, never
+            to a model.
 
     Returns:
         A picture of the same kind, size and mode (PIL) or shape (array). Grey pictures are degraded as RGB with equal
@@ -37,13 +39,13 @@ def degrade(
     if isinstance(image, Image.Image):
         if image.mode not in ("L", "LA", "RGB", "RGBA"):
             image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-        return Image.fromarray(_degrade_array(np.asarray(image), recipe, seed))
+        return Image.fromarray(_degrade_array(np.asarray(image), recipe, seed, rough))
     if isinstance(image, np.ndarray):
-        return _degrade_array(image, recipe, seed)
+        return _degrade_array(image, recipe, seed, rough)
     raise TypeError(f"image must be a PIL image or a numpy array, not {type(image).__name__}")
 
 
-def _degrade_array(image: np.ndarray, recipe: Recipe, seed: int) -> np.ndarray:
+def _degrade_array(image: np.ndarray, recipe: Recipe, seed: int, rough: bool) -> np.ndarray:
     """Degrade any layout of channels by way of RGB; always a new array."""
     channels = 1 if image.ndim == 2 else image.shape[-1]
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or channels not in (1, 2, 3, 4) or image.size == 0:
@@ -56,7 +58,9 @@ def _degrade_array(image: np.ndarray, recipe: Recipe, seed: int) -> np.ndarray:
     colour = 3 if channels >= 3 else 1
     rgb = np.ascontiguousarray(np.broadcast_to(planes[..., :colour], (*image.shape[:2], 3)))
     for name, intensity in recipe.items():
-        rgb = REGISTRY[name].function(rgb, intensity, np.random.default_rng([seed, zlib.crc32(name.encode())]))
+        entry = REGISTRY[name]
+        function = entry.rough if rough and entry.rough else entry.function
+        rgb = function(rgb, intensity, np.random.default_rng([seed, zlib.crc32(name.encode())]))
     if colour == 1:
         rgb = _grey(rgb)
     return np.concatenate([rgb, planes[..., colour:]], axis=-1).reshape(image.shape)

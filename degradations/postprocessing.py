@@ -30,7 +30,7 @@ def graffiti(image: np.ndarray, intensity: float, rng: np.random.Generator) -> n
     height, width = image.shape[:2]
     result = image.copy()
     line_rng, word_rng = rng.spawn(2)
-    for x1, y1, x2, y2, thickness, *colour in line_rng.random((int(10 * intensity), 8)):
+    for x1, y1, x2, y2, thickness, *colour in line_rng.random((int(10 * intensity), 8)).tolist():
         start, end = (int(x1 * width), int(y1 * height)), (int(x2 * width), int(y2 * height))
         cv2.line(
             result,

@@ -27,6 +27,7 @@ class Degradation:
         description: one sentence for the visitor.
         function: ``(image, intensity, rng) -> image`` with image uint8 of shape (height, width, 3), RGB,
             intensity in (0, 1] and rng the only source of randomness. Never modifies its input.
+        rough: a faster and coarser `function`, for the time until a preview settles; None where `function` is fast.
     """
 
     name: str
@@ -34,13 +35,16 @@ class Degradation:
     label: str
     description: str
     function: PixelFunction
+    rough: PixelFunction | None = None
 
 
 REGISTRY: dict[str, Degradation] = {}
 """Chain name -> entry, in the order of application: by stage, inside a stage in order of definition."""
 
 
-def degradation(name: str, stage: str, label: str, description: str) -> Callable[[PixelFunction], PixelFunction]:
+def degradation(
+    name: str, stage: str, label: str, description: str, rough: PixelFunction | None = None
+) -> Callable[[PixelFunction], PixelFunction]:
     """Decorator that enters a pixel function into `REGISTRY`."""
     if stage not in STAGES:
         raise ValueError(f"unknown stage {stage!r} of {name!r}; the stages are {', '.join(STAGES)}")
@@ -48,7 +52,7 @@ def degradation(name: str, stage: str, label: str, description: str) -> Callable
     def enter(function: PixelFunction) -> PixelFunction:
         if name in REGISTRY:
             raise ValueError(f"the degradation {name!r} is registered twice")
-        REGISTRY[name] = Degradation(name, stage, label, description, function)
+        REGISTRY[name] = Degradation(name, stage, label, description, function, rough)
         return function
 
     return enter

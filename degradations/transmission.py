@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from degradations.pixels import tiles, to_uint8
+from degradations.pixels import tiles
 from degradations.registry import degradation
 
 _JPEG_SIDE = 65_488
@@ -35,26 +35,38 @@ def block_exchange(image: np.ndarray, intensity: float, rng: np.random.Generator
     side = min(32, int(5 + 30 * intensity), height, width)
     rows, columns = height // side, width // side
     result = image.copy()
-    for draws in rng.random((int(35 * intensity), 4)):
-        top, left, other_top, other_left = (draws * (rows, columns, rows, columns)).astype(int) * side
+    corners = (rng.random((int(35 * intensity), 4)) * (rows, columns, rows, columns)).astype(int) * side
+    for top, left, other_top, other_left in corners.tolist():
         one = result[top : top + side, left : left + side]
         other = result[other_top : other_top + side, other_left : other_left + side]
-        one[:], other[:] = other.copy(), one.copy()
+        kept = one.copy()
+        one[:], other[:] = other, kept
     return result
 
 
+def _rough_mean_shift(image: np.ndarray, intensity: float, rng: np.random.Generator) -> np.ndarray:
+    from degradations.meanshift import rough_mean_shift_filter
+
+    return rough_mean_shift_filter(image, int(40 * intensity))
+
+
 @degradation(
-    "mean shift", "transmission", "Shifting", "Neighbouring colours collapse into flat patches, like a painting."
+    "mean shift",
+    "transmission",
+    "Shifting",
+    "Neighbouring colours collapse into flat patches, like a painting.",
+    rough=_rough_mean_shift,
 )
 def mean_shift(image: np.ndarray, intensity: float, rng: np.random.Generator) -> np.ndarray:
-    radius = int(40 * intensity)
-    return cv2.pyrMeanShiftFiltering(image, radius, radius)
+    from degradations.meanshift import mean_shift_filter  # Numba takes half a second to import
+
+    return mean_shift_filter(image, int(40 * intensity))
 
 
 @degradation("scan lines", "transmission", "Scan lines", "Nearly black bands of rows run across the picture.")
 def scan_lines(image: np.ndarray, intensity: float, rng: np.random.Generator) -> np.ndarray:
     period, band = max(3, int(20 / (intensity + 0.1))), max(5, int(7 * intensity))
-    dark = np.arange(image.shape[0]) % period < band
     result = image.copy()
-    result[dark] = to_uint8(result[dark] * 0.01)
+    for top in range(0, len(image), period):
+        np.floor_divide(image[top : top + band], 100, out=result[top : top + band])
     return result

@@ -6,10 +6,12 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from degradations import REGISTRY, STAGES, Recipe, degrade
-from tests.pictures import RANDOM, changed, picture
+from tests.pictures import RANDOM, changed, photographs, picture, ssim
 
 NAMES = list(REGISTRY)
 INTENSITIES = (0.01, 0.23, 0.5, 0.9, 1.0)
@@ -51,6 +53,49 @@ def test_an_entry_describes_itself_in_one_sentence(name):
 
 
 # --- sizes and kinds of picture ---
+
+
+def laid_out(array: np.ndarray, layout: str) -> np.ndarray:
+    """The same values in another arrangement of memory."""
+    if layout == "fortran":
+        return np.asfortranarray(array)
+    if layout == "reversed":
+        return array[::-1, ::-1].copy()[::-1, ::-1]
+    if layout == "cut out":
+        return np.pad(array, [(3, 2), (1, 4), *[(0, 0)] * (array.ndim - 2)])[3:-2, 1:-4]
+    if layout == "every other":
+        return array.repeat(2, axis=0).repeat(2, axis=1)[::2, 1::2]
+    array = array.copy()
+    array.flags.writeable = layout != "read-only"
+    return array
+
+
+@settings(max_examples=400)
+@given(
+    name=st.sampled_from(NAMES),
+    intensity=st.floats(0, 1),
+    size=st.tuples(st.integers(1, 90), st.integers(1, 90)) | st.sampled_from([(4096, 16), (16, 4096), (1, 4096)]),
+    channels=st.sampled_from([(), (1,), (2,), (3,), (4,)]),
+    layout=st.sampled_from(["plain", "read-only", "fortran", "reversed", "cut out", "every other"]),
+    pil=st.booleans(),
+    seed=st.integers(0, 2**64),
+)
+def test_any_picture_comes_back_as_it_was_but_degraded(name, intensity, size, channels, layout, pil, seed):
+    plain = np.resize(picture(*size, seed=seed % 7), (*size, *channels))
+    image, before = laid_out(plain, layout), plain.copy()
+    expected = degrade(plain, {name: intensity}, seed)
+    assert expected.shape == plain.shape and expected.dtype == np.uint8
+    assert np.array_equal(degrade(image, {name: intensity}, seed), expected), "the layout of memory matters"
+    assert np.array_equal(image, before), "the input was modified"
+    assert not np.shares_memory(expected, plain)
+    if channels in ((2,), (4,)):
+        assert np.array_equal(expected[..., -1], plain[..., -1]), "alpha was touched"
+    if intensity == 0:
+        assert np.array_equal(expected, plain)
+    if pil and channels != (1,):
+        result = degrade(Image.fromarray(plain), {name: intensity}, seed)
+        assert result.mode == {(): "L", (2,): "LA", (3,): "RGB", (4,): "RGBA"}[channels]
+        assert np.array_equal(np.asarray(result), expected)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (1, 60), (60, 1), (3, 3), (13, 49), (49, 51), (120, 90)])
@@ -190,6 +235,16 @@ def test_the_order_in_which_a_recipe_is_given_does_not_matter(name):
     image, other = picture(50, 60), "gaussian noise" if name != "gaussian noise" else "scan lines"
     forwards, backwards = {name: 0.4, other: 0.6}, {other: 0.6, name: 0.4}
     assert np.array_equal(degrade(image, forwards, 2), degrade(image, backwards, 2))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_rough_form_is_only_taken_on_request_and_like_the_real_one(name):
+    for photo in photographs((300, 400))[:4]:
+        real, rough = degrade(photo, {name: 0.6}), degrade(photo, {name: 0.6}, rough=True)
+        if REGISTRY[name].rough is None:
+            assert np.array_equal(real, rough)
+        else:
+            assert 0.85 < ssim(real, rough) < 0.999
 
 
 # --- one type's draws do not depend on another's intensity ---
