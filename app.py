@@ -3,7 +3,9 @@
 import argparse
 import logging
 import os
+import threading
 
+from degradations import warm_up
 from demo import page
 from demo.checkpoints import CheckpointError
 from demo.examples import load_examples
@@ -25,6 +27,7 @@ def main() -> None:
         parser.error(f"{error} Name other checkpoints by --model, --baseline and --adapter, or a --preset.")
     logging.info(pair.notice)
     examples = load_examples()
+    threading.Thread(target=warm_up, daemon=True).start()
     page.build(pair, examples).launch(
         server_name=arguments.host, server_port=arguments.port, **page.launch_options(examples)
     )

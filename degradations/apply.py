@@ -45,6 +45,11 @@ def degrade(
     raise TypeError(f"image must be a PIL image or a numpy array, not {type(image).__name__}")
 
 
+def warm_up() -> None:
+    """Compile or load what is compiled when it is first used: seconds the first time ever, less afterwards."""
+    degrade(np.zeros((64, 64, 3), np.uint8), dict.fromkeys(REGISTRY, 0.5))
+
+
 def _degrade_array(image: np.ndarray, recipe: Recipe, seed: int, rough: bool) -> np.ndarray:
     """Degrade any layout of channels by way of RGB; always a new array."""
     channels = 1 if image.ndim == 2 else image.shape[-1]

@@ -2,8 +2,10 @@
 
 import logging
 import threading
+import uuid
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import gradio as gr
@@ -61,6 +63,29 @@ class Running:
         return True
 
 
+class Previews:
+    """Which preview each browser session asked for last."""
+
+    KEPT = 1000
+    """Sessions remembered; of an older one only a rough preview is at stake."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._latest: OrderedDict[str, object] = OrderedDict()
+
+    def begin(self, session: str) -> None:
+        with self._lock:
+            self._latest[session] = object()
+            self._latest.move_to_end(session)
+            if len(self._latest) > self.KEPT:
+                self._latest.popitem(last=False)
+
+    def latest(self, session: str) -> object:
+        """Another object than before if another preview was asked for."""
+        with self._lock:
+            return self._latest.get(session)
+
+
 class Actions:
     """One method an event. The order of the returned values is that of the outputs in page.py."""
 
@@ -68,66 +93,83 @@ class Actions:
         self.bench = bench
         self.examples = examples
         self.running = Running()
+        self.previews = Previews()
+        self.started = uuid.uuid4().hex  # another version of this program may have left other pictures
         # Inside of Gradio's cache, which serves it and cleans it up.
         self.cache = Path(get_upload_folder()) / "previews"
 
     # Photo and recipe
 
-    def follow_photo(self, photo, seed, *intensities):
+    def follow_photo(self, request: gr.Request, photo, seed, *intensities):
         """preview, photo message"""
-        return self._preview(photo, _recipe(intensities), _seed(seed))
+        return self._preview(request, photo, _recipe(intensities), _seed(seed))
 
-    def follow_sliders(self, photo, seed, *intensities):
+    def follow_sliders(self, request: gr.Request, photo, seed, *intensities):
         """preview, photo message, recipe message, recipe text"""
         try:
             recipe, seed = _recipe(intensities), check_seed(seed)
         except ValueError as error:
             return gr.skip(), gr.skip(), panels.message(str(error), "bad"), gr.skip()
-        return *self._preview(photo, recipe, seed), panels.message(""), str(recipe)
+        return *self._preview(request, photo, recipe, seed, rough=True), panels.message(""), str(recipe)
 
-    def follow_text(self, photo, seed, text):
+    def settle_preview(self, request: gr.Request, photo, seed, *intensities):
+        """preview, photo message; the real one after a rough one, unless the visitor has moved on meanwhile"""
+        recipe, seed = _recipe(intensities), _seed(seed)
+        since = self.previews.latest(request.session_hash)
+        with suppress(ValueError):  # which the rough preview has told
+            if self.bench.takes_long(upload_path(photo), recipe):
+                settled = self._preview_of(photo, recipe, seed)
+                if self.previews.latest(request.session_hash) is since:
+                    return settled
+        return gr.skip(), gr.skip()
+
+    def follow_text(self, request: gr.Request, photo, seed, text):
         """preview, photo message, recipe message, sliders; half a recipe, still being typed, changes nothing"""
         try:
             if text is not None:
-                preview, photo_message, message, _, *sliders = self._show(photo, Recipe.parse(text), _seed(seed))
+                preview, photo_message, message, _, *sliders = self._show(
+                    request, photo, Recipe.parse(text), _seed(seed)
+                )
                 return preview, photo_message, message, *sliders
         except ValueError:
             pass
         return [gr.skip()] * (3 + len(REGISTRY))
 
-    def tidy_text(self, photo, seed, text):
+    def tidy_text(self, request: gr.Request, photo, seed, text):
         """everything"""
         try:
-            return self._show(photo, Recipe.parse(text or ""), _seed(seed))
+            return self._show(request, photo, Recipe.parse(text or ""), _seed(seed))
         except ValueError as error:
             message = panels.message(f"{error}. The sliders stay as they are.", "bad")
             return gr.skip(), gr.skip(), message, *[gr.skip()] * (1 + len(REGISTRY))
 
-    def shuffle(self, photo, seed):
+    def shuffle(self, request: gr.Request, photo, seed):
         """everything"""
-        return self._show(photo, Recipe.sample(np.random.default_rng(), count=settings.SHUFFLED_TYPES), _seed(seed))
+        return self._show(
+            request, photo, Recipe.sample(np.random.default_rng(), count=settings.SHUFFLED_TYPES), _seed(seed)
+        )
 
-    def reset(self, photo, seed):
+    def reset(self, request: gr.Request, photo, seed):
         """everything"""
-        return self._show(photo, Recipe(), _seed(seed))
+        return self._show(request, photo, Recipe(), _seed(seed))
 
     def at_strength(self, intensity: float) -> Callable:
         """Everything that is on at one strength; where nothing is, one type, drawn as in the benchmarks: by stage."""
 
-        def set_strength(photo, seed, *intensities):
+        def set_strength(request: gr.Request, photo, seed, *intensities):
             names = list(_recipe(intensities))
             if not names:
                 rng = np.random.default_rng()
                 stage = rng.choice(STAGES)
                 names = [rng.choice([entry.name for entry in REGISTRY.values() if entry.stage == stage])]
-            return self._show(photo, Recipe({str(name): intensity for name in names}), _seed(seed))
+            return self._show(request, photo, Recipe({str(name): intensity for name in names}), _seed(seed))
 
         return set_strength
 
-    def choose_example(self, event: gr.SelectData):
+    def choose_example(self, request: gr.Request, event: gr.SelectData):
         """photo, seed, question, options, note, everything"""
         example = self.examples[event.index]
-        shown = self._show(example.image, example.recipe, example.seed)
+        shown = self._show(request, example.image, example.recipe, example.seed)
         return (
             str(example.image),
             example.seed,
@@ -137,20 +179,36 @@ class Actions:
             *shown,
         )
 
-    def _show(self, photo: Mapping | Path | None, recipe: Recipe, seed: int):
+    def _show(self, request: gr.Request, photo: Mapping | Path | None, recipe: Recipe, seed: int):
         """preview, photo message, recipe message, recipe text, sliders"""
         sliders = [recipe.get(name, 0) for name in REGISTRY]
-        return *self._preview(photo, recipe, seed), panels.message(""), str(recipe), *sliders
+        return *self._preview(request, photo, recipe, seed), panels.message(""), str(recipe), *sliders
 
-    def _preview(self, photo: Mapping | Path | None, recipe: Recipe, seed: int):
+    def _preview(self, request: gr.Request, photo, recipe: Recipe, seed: int, rough: bool = False):
+        """preview, photo message"""
+        self.previews.begin(request.session_hash)
+        return self._preview_of(photo, recipe, seed, rough)
+
+    def _preview_of(self, photo: Mapping | Path | None, recipe: Recipe, seed: int, rough: bool = False):
         """Of an upload, or of a file of our own."""
         if not photo:
             return None, panels.message("")
         try:
             path = photo if isinstance(photo, Path) else upload_path(photo)
-            before, after = self.bench.preview(path, recipe, seed)
-            seen = panels.message(f"As both models see it: {after.width} × {after.height} pixels.")
-            return tuple(str(photos.save_once(picture, self.cache)) for picture in (before, after)), seen
+            before = self.bench.working_photo(path)
+            rough = rough and self.bench.takes_long(path, recipe)
+            source = self.started, path, path.stat().st_mtime_ns
+            pictures = (
+                photos.save_once(source, self.cache, lambda: before),
+                photos.save_once(
+                    (*source, recipe, seed, rough),
+                    self.cache,
+                    lambda: self.bench.degraded(path, recipe, seed, rough),
+                ),
+            )
+            return tuple(map(str, pictures)), panels.message(
+                f"As both models see it: {before.width} × {before.height} pixels."
+            )
         except ValueError as error:
             return None, panels.message(str(error), "bad")
 

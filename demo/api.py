@@ -28,7 +28,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from degradations import Recipe, degrade
+from degradations import REGISTRY, Recipe, degrade
 from demo import photos, settings
 from demo.chain import Chain, parse_chain, parse_options, read_answer
 from demo.models import Pair
@@ -54,10 +54,15 @@ class Workbench:
         """
         return self._fitted(photo, photo.stat().st_mtime_ns if photo.exists() else 0)
 
-    def preview(self, photo: Path, recipe: Recipe, seed: int) -> tuple[Image.Image, Image.Image]:
-        """The photo before and after, as the models see it."""
+    def degraded(self, photo: Path, recipe: Recipe, seed: int, rough: bool = False) -> Image.Image:
+        """The degraded photo as the models see it; `rough` as in `degrade`."""
+        return degrade(self.working_photo(photo), recipe, seed, rough=rough)
+
+    def takes_long(self, photo: Path, recipe: Recipe) -> bool:
+        """Whether a slider feels it, so that a rough preview should come first."""
         before = self.working_photo(photo)
-        return before, degrade(before, recipe, seed)
+        many = before.width * before.height > settings.ROUGH_PREVIEW_PIXELS
+        return many and any(REGISTRY[name].rough for name in recipe)
 
     def compare(
         self,
@@ -80,7 +85,7 @@ class Workbench:
         seed = check_seed(seed)
         temperature = check_number("temperature", temperature, 0, settings.MAX_TEMPERATURE)
         max_new_tokens = check_number("max_new_tokens", max_new_tokens, 1, settings.MAX_NEW_TOKENS, whole=True)
-        _, image = self.preview(photo, recipe, seed)
+        image = self.degraded(photo, recipe, seed)
         options = parse_options(question)
         sides = {name: _Side(name) for name in ("baseline", "robust")}
         events = stream(

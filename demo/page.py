@@ -257,9 +257,10 @@ def _wire(ui: SimpleNamespace, actions: Actions) -> None:
 
     # input, not change: what a handler has set has its preview already.
     by_hand = [slider.input for slider in ui.sliders] + [ui.seed.input]
-    gr.on(
+    following = gr.on(
         by_hand, actions.follow_sliders, [*photo, *ui.sliders], [*preview, ui.recipe_message, ui.recipe], **live, **raw
     )
+    following.then(actions.settle_preview, [*photo, *ui.sliders], preview, **live, **raw)
     ui.photo.input(actions.follow_photo, [*photo, *ui.sliders], preview, **live, **raw)
     # A Textbox's input event misses pasted text, and its change event follows the sliders too: the browser knows who
     # wrote.

@@ -117,6 +117,8 @@ QUEUE_LENGTH = 16
 """How many questions may wait; more are turned away at once."""
 DEGRADE_CONCURRENCY = 2
 """How many photos of full size are degraded at once."""
+ROUGH_PREVIEW_PIXELS = 300_000
+"""Above this a slow degradation is shown roughly while a slider moves, until the real picture is there."""
 FITTED_PHOTOS_KEPT = 16
 """Photos kept at working size, so that a slider need not decode the upload at every step."""
 UPLOADS_KEPT_S = 3600

@@ -1,8 +1,12 @@
-"""The app, but its models write at a pace at which one can watch them and stop them: ``python -m tests.slow_app``."""
+"""The app, but slow enough to be watched and stopped: ``python -m tests.slow_app``.
+
+Its models write at a steady pace, and any photo counts as one whose preview takes long.
+"""
 
 import time
 
 import app
+from demo import settings
 from demo.generation import Row
 
 PACE_S = 0.02
@@ -17,6 +21,7 @@ def main() -> None:
         push(self, token)
 
     Row.push = push_slowly
+    settings.ROUGH_PREVIEW_PIXELS = 0
     app.main()
 
 

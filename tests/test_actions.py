@@ -10,13 +10,14 @@ from PIL import Image
 
 from degradations import REGISTRY, Recipe, degrade
 from demo import api, photos, settings
-from demo.actions import Actions, Running
+from demo.actions import Actions, Previews, Running
 from demo.chain import format_chain
 from demo.examples import Example, known_answer, load_examples
 from demo.generation import Event, Stats
 
 EXAMPLES = load_examples()
 CHAIN = format_chain(Recipe({"lens blur": 0.3}), "It is soft.", "Two ears.", "A cat.", "1")
+ANN, BOB = SimpleNamespace(session_hash="ann"), SimpleNamespace(session_hash="bob")  # requests of two visitors
 ASKED = "What is it?\n0. dog\n1. cat"
 
 
@@ -131,7 +132,7 @@ def test_a_photo_is_decoded_once_for_many_previews(bench, photo, monkeypatch):
     load = photos.load
     monkeypatch.setattr(photos, "load", lambda path: decoded.append(path) or load(path))
     for step in range(5):
-        bench.preview(api.upload_path(photo), Recipe({"lens blur": step / 10}), 0)
+        bench.degraded(api.upload_path(photo), Recipe({"lens blur": step / 10}), 0)
     assert len(decoded) == 1
 
 
@@ -142,24 +143,73 @@ def values(**recipe: float) -> list[float]:
 
 def test_sliders_text_and_presets_say_the_same(bench, photo):
     actions = Actions(bench, EXAMPLES)
-    *_, text = actions.follow_sliders(photo, 0, *values(lens_blur=0.2, scan_lines=0.5))
+    *_, text = actions.follow_sliders(ANN, photo, 0, *values(lens_blur=0.2, scan_lines=0.5))
     assert text == "lens blur(0.2), scan lines(0.5)"
-    assert list(actions.tidy_text(photo, 0, "Scan lines(0.5), blur(0.2)")[4:]) == values(lens_blur=0.2, scan_lines=0.5)
+    assert list(actions.tidy_text(ANN, photo, 0, "Scan lines(0.5), blur(0.2)")[4:]) == values(
+        lens_blur=0.2, scan_lines=0.5
+    )
     for strength in settings.STRENGTHS.values():
-        shown = actions.at_strength(strength)(photo, 0, *values(lens_blur=0.2, scan_lines=0.5))
+        shown = actions.at_strength(strength)(ANN, photo, 0, *values(lens_blur=0.2, scan_lines=0.5))
         assert list(shown[4:]) == values(lens_blur=strength, scan_lines=strength)
-        drawn = actions.at_strength(strength)(photo, 0, *values())
+        drawn = actions.at_strength(strength)(ANN, photo, 0, *values())
         assert sorted(drawn[4:])[-2:] == [0, strength]
-    assert actions.reset(photo, 0)[3] == "none"
-    assert 1 <= len(Recipe.parse(actions.shuffle(photo, None)[3])) <= settings.SHUFFLED_TYPES[1]
+    assert actions.reset(ANN, photo, 0)[3] == "none"
+    assert 1 <= len(Recipe.parse(actions.shuffle(ANN, photo, None)[3])) <= settings.SHUFFLED_TYPES[1]
+
+
+def test_a_slow_degradation_is_shown_roughly_and_settles(bench, photo, monkeypatch):
+    monkeypatch.setattr(settings, "ROUGH_PREVIEW_PIXELS", 30 * 20 - 1)
+    actions, sliders, recipe = Actions(bench, EXAMPLES), values(mean_shift=0.5), {"mean shift": 0.5}
+    before = bench.working_photo(api.upload_path(photo))
+
+    def picture(preview) -> np.ndarray:
+        return np.asarray(Image.open(preview[1]))
+
+    moving, *_ = actions.follow_sliders(ANN, photo, 0, *sliders)
+    assert np.array_equal(picture(moving), degrade(before, recipe, rough=True))
+    settled, _ = actions.settle_preview(ANN, photo, 0, *sliders)
+    assert np.array_equal(picture(settled), degrade(before, recipe))
+    assert not np.array_equal(picture(settled), picture(moving))
+    pressed, *_ = actions.at_strength(0.5)(ANN, photo, 0, *sliders)
+    assert pressed == settled
+
+    # Nothing follows what is fast, or small, or no photo.
+    fast = values(lens_blur=0.5)
+    assert actions.settle_preview(ANN, photo, 0, *fast) == (gr.skip(), gr.skip())
+    assert actions.settle_preview(ANN, None, 0, *sliders) == (gr.skip(), gr.skip())
+    monkeypatch.setattr(settings, "ROUGH_PREVIEW_PIXELS", 30 * 20)
+    assert actions.follow_sliders(ANN, photo, 0, *sliders)[0] == settled
+    assert actions.settle_preview(ANN, photo, 0, *sliders) == (gr.skip(), gr.skip())
+
+
+@pytest.mark.parametrize(("other", "outdated"), [(ANN, True), (BOB, False)])
+def test_a_preview_that_settles_late_does_not_replace_a_newer_one(bench, photo, monkeypatch, other, outdated):
+    monkeypatch.setattr(settings, "ROUGH_PREVIEW_PIXELS", 0)
+    actions, sliders, slow = Actions(bench, EXAMPLES), values(mean_shift=0.5), bench.degraded
+
+    def degraded_while_something_else_is_asked(*arguments):
+        monkeypatch.setattr(bench, "degraded", slow)
+        actions.reset(other, photo, 0)
+        return slow(*arguments)
+
+    monkeypatch.setattr(bench, "degraded", degraded_while_something_else_is_asked)
+    settled = actions.settle_preview(ANN, photo, 0, *sliders)
+    assert (settled == (gr.skip(), gr.skip())) == outdated
+
+
+def test_visitors_of_old_are_forgotten():
+    previews = Previews()
+    for number in range(Previews.KEPT + 1):
+        previews.begin(str(number))
+    assert previews.latest("0") is None and previews.latest("1") is not None
 
 
 def test_a_wrong_recipe_moves_no_slider(bench, photo):
     actions = Actions(bench, EXAMPLES)
-    _, _, message, *rest = actions.tidy_text(photo, 0, "fog(0.5)")
+    _, _, message, *rest = actions.tidy_text(ANN, photo, 0, "fog(0.5)")
     assert "fog" in message
     assert rest == [gr.skip()] * (1 + len(REGISTRY))
-    assert actions.follow_text(photo, 0, "lens bl") == [gr.skip()] * (3 + len(REGISTRY))
+    assert actions.follow_text(ANN, photo, 0, "lens bl") == [gr.skip()] * (3 + len(REGISTRY))
 
 
 def test_stop_reaches_its_own_run_only():

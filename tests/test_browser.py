@@ -3,13 +3,19 @@
 Everything waits for what it wants to see, for as long as a busy machine may need. Screenshots go to tests/screenshots/.
 """
 
+import io
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from degradations import degrade
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTO = ROOT / "examples" / "coffee.jpg"
@@ -78,10 +84,16 @@ def upload(page: Page, photo: Path = PHOTO) -> None:
 
 
 def degraded(page: Page) -> str:
-    """The address of the picture behind the slider; it is named by its content."""
+    """The address of the picture behind the slider; it is named by photo, recipe and seed."""
     picture = page.locator("#preview img").nth(1)
     expect(picture).to_be_visible()
     return picture.get_attribute("src")
+
+
+def shown(page: Page, which: int) -> np.ndarray:
+    """The picture before (0) or behind (1) the slider."""
+    address = page.locator("#preview img").nth(which).get_attribute("src")
+    return np.asarray(Image.open(io.BytesIO(page.request.get(address).body())))
 
 
 def expect_new_preview(page: Page, old: str) -> None:
@@ -117,6 +129,21 @@ def wait_until_figures(page: Page) -> None:
 def screenshot(page: Page, name: str) -> None:
     SCREENSHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+
+def test_a_rough_preview_settles(open_page):
+    page = open_page()
+    upload(page)
+    clean = degraded(page)
+    amount(page, "mean shift").fill("0.5")
+    expect_new_preview(page, clean)
+    before = shown(page, 0)
+    real, rough = (degrade(before, "mean shift(0.5)", rough=rough) for rough in (False, True))
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while not np.array_equal(shown(page, 1), real):
+        assert np.array_equal(shown(page, 1), rough) or np.array_equal(shown(page, 1), real)
+        assert time.monotonic() < deadline, "the preview stays rough"
+        page.wait_for_timeout(50)
 
 
 @pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("phone", "dark")])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from degradations.files import FORMATS
 from demo import photos, settings
 from demo.photos import PhotoError
 
@@ -38,7 +39,7 @@ def near(pixel: tuple[int, ...], expected: tuple[int, ...], tolerance: int = 40)
     return all(abs(a - b) <= tolerance for a, b in zip(pixel, expected, strict=True))
 
 
-@pytest.mark.parametrize("kind", photos.FORMATS)
+@pytest.mark.parametrize("kind", FORMATS)
 def test_every_kind_comes_out_as_rgb_of_its_size(saved, kind):
     photo = saved(flag(), kind)
     assert (photo.mode, photo.size) == ("RGB", (90, 30))
@@ -198,11 +199,12 @@ def test_extreme_shapes(saved, size):
     assert saved(Image.new("RGB", size, RED), "PNG").size == size
 
 
-def test_a_picture_is_written_once(tmp_path):
-    first = photos.save_once(flag(), tmp_path)
+def test_a_picture_is_made_and_written_once(tmp_path):
+    made = []
+    first = photos.save_once(("flag", 1), tmp_path, lambda: made.append(1) or flag())
     written = first.stat().st_ino
-    assert photos.save_once(flag(), tmp_path) == first
-    assert first.stat().st_ino == written
+    assert photos.save_once(("flag", 1), tmp_path, lambda: made.append(2) or flag()) == first
+    assert first.stat().st_ino == written and made == [1]
     assert np.array_equal(np.asarray(Image.open(first)), np.asarray(flag()))
-    assert photos.save_once(flag().rotate(180), tmp_path) != first
+    assert photos.save_once(("flag", 2), tmp_path, lambda: flag().rotate(180)) != first
     assert [path.name for path in tmp_path.rglob("*.*")] == ["picture.png"] * 2
