@@ -92,6 +92,6 @@ def dirty_lens(image: np.ndarray, intensity: float, rng: np.random.Generator) ->
 def hsv_saturation(image: np.ndarray, intensity: float, rng: np.random.Generator) -> np.ndarray:
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
     # The product is truncated like every float result here; a table does it once per value.
-    table = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
-    table[:, 1] = to_uint8(np.arange(256) * (1 - intensity))
-    return cv2.cvtColor(cv2.LUT(hsv, table[None]), cv2.COLOR_HSV2RGB)
+    faded = cv2.LUT(cv2.extractChannel(hsv, 1), to_uint8(np.arange(256) * (1 - intensity)))
+    cv2.insertChannel(faded, hsv, 1)
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB, dst=hsv)

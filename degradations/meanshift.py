@@ -70,7 +70,11 @@ def _walk_all(image: np.ndarray, chosen: np.ndarray, result: np.ndarray, reach: 
         plane[:, :width] = channel
     planes = planes.reshape(-1)
     limit = np.int16(radius**2)
-    in_strips(height, lambda s: _walk_rows(planes, stride, chosen, result, float(reach), limit, step, s.start, s.stop))
+
+    def walk(strip: slice) -> None:
+        _walk_rows(planes, stride, chosen, result, float(reach), limit, step, strip.start, strip.stop)
+
+    in_strips(height, walk, least=8)
 
 
 @njit(nogil=True, cache=True)

@@ -60,13 +60,16 @@ def gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
     return pixels[step : step + height, step : step + width]
 
 
-def in_strips(height: int, work: Callable[[slice], object]) -> None:
+def in_strips(height: int, work: Callable[[slice], object], least: int = 128) -> None:
     """Call `work` for strips of rows that make up `height`, in as many threads as OpenCV uses.
 
     The result must not depend on where a strip begins.
+
+    Args:
+        least: rows of a strip that are worth a thread's start.
     """
     threads = max(1, cv2.getNumThreads())
-    rows = max(16, -(-height // (4 * threads)))
+    rows = max(least, -(-height // (4 * threads)))
     strips = [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
     if threads == 1 or len(strips) == 1:
         for strip in strips:
