@@ -68,9 +68,11 @@ def _degrade_array(image: np.ndarray, recipe: Recipe, seed: int, rough: bool) ->
         rgb = function(rgb, intensity, np.random.default_rng([seed, zlib.crc32(name.encode())]))
     if colour == 1:
         rgb = _grey(rgb)
-    return np.concatenate([rgb, planes[..., colour:]], axis=-1).reshape(image.shape)
+    if channels > colour:
+        rgb = np.concatenate([rgb, planes[..., colour:]], axis=-1)
+    return rgb.reshape(image.shape)
 
 
 def _grey(rgb: np.ndarray) -> np.ndarray:
     """Luma of an RGB picture, shape (height, width, 1)."""
-    return np.asarray(Image.fromarray(rgb).convert("L"))[..., None]
+    return np.array(Image.fromarray(rgb).convert("L"))[..., None]

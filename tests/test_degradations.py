@@ -84,7 +84,7 @@ def test_any_picture_comes_back_as_it_was_but_degraded(name, intensity, size, ch
     plain = np.resize(picture(*size, seed=seed % 7), (*size, *channels))
     image, before = laid_out(plain, layout), plain.copy()
     expected = degrade(plain, {name: intensity}, seed)
-    assert expected.shape == plain.shape and expected.dtype == np.uint8
+    assert expected.shape == plain.shape and expected.dtype == np.uint8 and expected.flags.writeable
     assert np.array_equal(degrade(image, {name: intensity}, seed), expected), "the layout of memory matters"
     assert np.array_equal(image, before), "the input was modified"
     assert not np.shares_memory(expected, plain)
