@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+import cv2
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
@@ -19,10 +20,11 @@ SUFFIXES = (
 """What files of these formats are called, in lower case."""
 
 ENCODERS = {
-    "png": (".png", {"format": "PNG", "compress_level": 1}),  # a third of the time of level 6, a few per cent larger
-    "jpeg": (".jpg", {"format": "JPEG", "quality": 95, "subsampling": 0}),
+    # Half the time of zlib's search for repeats where there is noise, and on photos the smaller file, too.
+    "png": (".png", (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY)),
+    "jpeg": (".jpg", (cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111)),
 }
-"""Name of a format to write -> suffix, options of Pillow's ``save``."""
+"""Name of a format to write -> suffix, options of OpenCV's encoder (0x111111: colours at full resolution)."""
 
 UNFINISHED = ".unfinished"
 """Suffix of files that are still being written."""
@@ -71,10 +73,10 @@ def read_photo(file: Path | BinaryIO, max_pixels: int | None = None) -> Image.Im
 
 
 def encode(picture: Image.Image, format: str) -> bytes:
-    """A picture as the bytes of a file; `format` is a key of `ENCODERS`."""
-    content = io.BytesIO()
-    picture.save(content, **ENCODERS[format][1])
-    return content.getvalue()
+    """A picture of mode RGB as the bytes of a file; `format` is a key of `ENCODERS`."""
+    suffix, options = ENCODERS[format]
+    _, content = cv2.imencode(suffix, cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGB2BGR), options)
+    return content.tobytes()
 
 
 def write_whole(path: Path, content: bytes) -> str:

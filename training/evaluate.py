@@ -19,10 +19,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from degradations import Recipe, Score
+from degradations.jobs import read_table
 from demo import models
 from demo.chain import parse_chain, question_with_options, read_answer
 from training.data import read_samples
-from training.synthesize import read_rows
 
 PICTURES = {"degraded": "image", "clean": "clean"}
 """State of the picture -> column of the samples."""
@@ -34,7 +34,7 @@ def answer_all(pair: models.Pair, rows: list[dict], path: Path, batch_size: int,
     Stored ones of the same checkpoints, prompts and samples, which the key tells, are not asked for again; those of
     others stay in the file and count for nothing.
     """
-    stored = read_rows(path)
+    stored = list(read_table(path))
     path.write_text("".join(json.dumps(answer) + "\n" for answer in stored))  # without a last line that was cut off
     known = {(answer["key"], answer["state"]): answer for answer in stored}
     answers = []

@@ -5,18 +5,14 @@ result does not depend on the number of workers, and a run that was killed goes 
 """
 
 import argparse
-import json
-import os
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
-import cv2
 import numpy as np
-from tqdm import tqdm
 
 from degradations import Recipe, degrade
+from degradations.files import encode, write_whole
+from degradations.jobs import run_jobs
 from training.corpus import read_corpus
 from training.questions import QuestionMaker
 
@@ -25,20 +21,19 @@ _maker: QuestionMaker | None = None  # one per worker process, built by _start_w
 
 def _start_worker(corpus: Path, split: str, size: int, open_share: float) -> None:
     global _maker
-    cv2.setNumThreads(1)  # the processes share the cores already
     _maker = QuestionMaker(read_corpus(corpus, split), size, open_share, still=split == "validation")
 
 
-def make_sample(index: int, out: Path, seed: int, types: tuple[int, int], intensity: tuple[float, float]) -> dict:
-    """Draw, degrade and write sample `index`; returns its row."""
+def make_sample(index: int, out: Path, seed: int, types: tuple[int, int], intensity: tuple[float, float]) -> list[dict]:
+    """Draw, degrade and write sample `index`; returns its row, as `run_jobs` takes it."""
     rng = np.random.default_rng([seed, index])
     question = _maker.draw(rng)
     recipe = Recipe.sample(rng, count=types, intensity=intensity)
     degrade_seed = int(rng.integers(2**31))
     name = f"{index:06d}.png"
-    _write_whole(question.image, out / "clean" / name)
-    _write_whole(degrade(question.image, recipe, degrade_seed), out / "degraded" / name)
-    return {
+    write_whole(out / "clean" / name, encode(question.image, "png"))
+    write_whole(out / "degraded" / name, encode(degrade(question.image, recipe, degrade_seed), "png"))
+    row = {
         "id": index,
         "image": f"degraded/{name}",
         "clean": f"clean/{name}",
@@ -57,21 +52,7 @@ def make_sample(index: int, out: Path, seed: int, types: tuple[int, int], intens
         "count": question.count,
         "made_of": list(question.paths),
     }
-
-
-def _write_whole(image, path: Path) -> None:
-    """A file is there whole or not at all, whenever the process dies."""
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-    image.save(unfinished, format="PNG", compress_level=1)
-    unfinished.replace(path)
-
-
-def read_rows(path: Path) -> list[dict]:
-    """The complete rows of a JSON Lines file, without a last line that was cut off by a kill."""
-    if not path.exists():
-        return []
-    lines = path.read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1]]
+    return [row]
 
 
 def synthesize(
@@ -88,35 +69,20 @@ def synthesize(
     workers: int | None = None,
 ) -> Path:
     """Make `count` samples of a corpus; returns the path of their table. See the module's docstring."""
-    for folder in ("clean", "degraded"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
     table = out / "samples.jsonl"
-    rows = {row["id"]: row for row in read_rows(table)}
-    _write_rows(table, rows.values())  # drops a half-written line
-    missing = [index for index in range(count) if index not in rows]
-    make = partial(make_sample, out=out, seed=seed, types=types, intensity=intensity)
-    with (
-        # Not forked: a fork inherits OpenCV's thread pool without its threads, and waits for them for ever.
-        ProcessPoolExecutor(
-            workers or os.cpu_count(),
-            get_context("spawn"),
-            initializer=_start_worker,
-            initargs=(corpus, split, size, open_share),
-        ) as pool,
-        table.open("a") as file,
-    ):
-        for row in tqdm(pool.map(make, missing, chunksize=16), total=len(missing), desc=f"samples ({split})"):
-            rows[row["id"]] = row
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-    _write_rows(table, (rows[index] for index in sorted(rows)))
+    out.mkdir(parents=True, exist_ok=True)
+    run_jobs(
+        table,
+        range(count),
+        count,
+        partial(make_sample, out=out, seed=seed, types=types, intensity=intensity),
+        key="id",
+        files=("image", "clean"),
+        workers=workers,
+        start=partial(_start_worker, corpus, split, size, open_share),
+        description=f"samples ({split})",
+    )
     return table
-
-
-def _write_rows(path: Path, rows) -> None:
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    unfinished.replace(path)
 
 
 def main() -> None:
