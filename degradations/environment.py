@@ -59,7 +59,7 @@ def gaussian_noise(image: np.ndarray, intensity: float, rng: np.random.Generator
 
 @cache
 def normal_quantiles() -> np.ndarray:
-    """A table that turns a uniform 16-bit draw into a standard normal one, up to 4.2 sigmas."""
+    """A table that turns a uniform 16-bit draw into a standard normal one, up to 4.3 sigmas."""
     normal = NormalDist()
     return np.array([normal.inv_cdf((draw + 0.5) / 65536) for draw in range(65536)])
 

@@ -1,16 +1,24 @@
 """Inner loops that OpenCV does not have, compiled by Numba when they are first called.
 
 They run without the interpreter's lock, on whole strips of rows; `degradations.pixels.in_strips` spreads them over
-threads. Numba keeps what it compiled beside this file, or in the user's cache where it may not write here.
+threads.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 from numba import njit, uint16, uint32
 
-_compiled = njit(nogil=True, cache=True)
+
+def compiled(function: Callable) -> Callable:
+    """Compile a function; Numba keeps the result beside its file or in the user's cache, where it may write to one."""
+    try:
+        return njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # it may not: compiling takes a second in every process
+        return njit(nogil=True)(function)
 
 
-@_compiled
+@compiled
 def add_taps(padded: np.ndarray, taps: np.ndarray, out: np.ndarray) -> None:
     """Correlate rows with a sparse kernel of weights that sum to 1.
 

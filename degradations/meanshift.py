@@ -7,18 +7,18 @@ neighbours. That is the one liberty taken.
 
 One window's sums are written out for the vector units as LLVM code: 16 bits a channel hold every difference, square and
 sum, so a few instructions judge 16 or 32 pixels, which no compiler finds in a loop. Numba compiles this and the walk
-around it when they are first called, keeps the result beside this file or in the user's cache, and runs it without the
-interpreter's lock, on strips of rows in as many threads as OpenCV uses.
+around it when they are first called.
 """
 
 import cv2
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba import int16, njit, types
+from numba import int16, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from degradations.kernels import compiled
 from degradations.pixels import in_strips
 
 WALK = 5
@@ -77,7 +77,7 @@ def _walk_all(image: np.ndarray, chosen: np.ndarray, result: np.ndarray, reach: 
     in_strips(height, walk, least=8)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _mark_edges(smooth, limit, edges):
     """Mark in `edges` what lies at the inner pixels of `smooth` that differ from one of their eight neighbours."""
     height, width = smooth.shape[:2]
@@ -95,13 +95,13 @@ def _mark_edges(smooth, limit, edges):
                 edges[2 * y + 1, 2 * x - 1] = 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _round(value):
     """To the nearest integer, halves to the even one, as OpenCV does."""
     return int(np.rint(value))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _walk_rows(planes, stride, chosen, result, reach, limit, step, top, bottom):
     """The walk of the chosen pixels in rows top..bottom-1; `planes` holds the channels one after the other."""
     height, width = chosen.shape

@@ -3,10 +3,11 @@
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
+import numba.core.caching
 import numpy as np
 import pytest
 
-from degradations import REGISTRY, degrade
+from degradations import REGISTRY, degrade, kernels
 from degradations.environment import normal_quantiles
 from tests.oracle import ORACLES
 from tests.pictures import changed, photographs, picture, ssim
@@ -78,6 +79,17 @@ def test_mean_shift_is_close_to_that_of_opencv(intensity):
         result = degrade(photo, {"mean shift": intensity})
         assert np.abs(result - reference.astype(int)).mean() <= 2, number
         assert ssim(result, reference) >= 0.97, number
+
+
+def test_where_nothing_may_be_kept_it_is_compiled_anyway(monkeypatch):
+    monkeypatch.setattr(numba.core.caching.CacheImpl, "_locator_classes", [])
+    with pytest.raises(RuntimeError):
+        numba.njit(cache=True)(abs_difference)
+    assert kernels.compiled(abs_difference)(3, 5) == 2
+
+
+def abs_difference(a, b):
+    return abs(a - b)
 
 
 def test_the_similarity_measure_tells_pictures_apart():

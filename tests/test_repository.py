@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from degradations import Recipe, degrade
+from degradations import REGISTRY, Recipe, degrade
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = ("README.md", "examples/README.md", "training/README.md")
+DOCUMENTS = ("README.md", "degradations/README.md", "examples/README.md", "training/README.md")
 EXAMPLES = json.loads((ROOT / "examples/examples.json").read_text(encoding="utf-8"))
 GARMENTS = {"t-shirt", "pants", "longsleeve", "shirt", "dress", "shorts", "shoes", "outwear", "hat", "skirt"}
 
@@ -57,6 +57,13 @@ def test_every_line_of_the_tree_is_a_file_with_a_purpose():
             f"{path} does not exist"
         )
         assert purpose, f"{path} has no purpose"
+
+
+def test_the_table_of_degradations_is_the_registry():
+    text = (ROOT / "degradations/README.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.split("| what is random |")[1].split("\n\n")[0].splitlines()]
+    assert [tuple(row[:3]) for row in rows[2:]] == [(e.stage, e.label, e.name) for e in REGISTRY.values()]
+    assert all(len(row) == 5 for row in rows[2:])
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
