@@ -9,6 +9,7 @@ import io
 import itertools
 import json
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -77,14 +78,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = vars(parser.parse_args(arguments))
     command = options.pop("command")
+    how = " The same command goes on from here." if command in (make_benchmark, make_samples) else ""
     try:
         return command(**options)
     except ValueError as error:
         return _say(f"{parser.prog}: {error}", 2)
-    except (OSError, StoppedError) as error:
-        return _say(f"Stopped: {error}. The same command goes on from here.", 3)
+    except StoppedError as error:
+        return _say(f"Stopped: {error}.", 3)
+    except OSError as error:
+        return _say(f"Stopped: {error}.{how}", 3)
     except KeyboardInterrupt:
-        return _say("\nStopped. The same command goes on from here.", 130)
+        return _say(f"\nStopped.{how}", 130)
+    except Exception:  # whose status would be 1 otherwise, which has a meaning of its own
+        traceback.print_exc()
+        return 3
 
 
 def apply_recipe(photo: Path, recipe: str, out: Path, *, seed: int, format: str) -> int:
@@ -124,6 +131,8 @@ def make_samples(*, types: list[int], intensity: list[float], **options) -> int:
 
 
 def _read(photo: Path, out: Path) -> Image.Image:
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder; name a file in it")
     if out.exists() and photo.exists() and out.samefile(photo):
         raise ValueError(f"{out} is the photo itself, which is never overwritten; name another file")
     try:

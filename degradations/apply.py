@@ -2,10 +2,12 @@
 
 import zlib
 from collections.abc import Mapping
+from numbers import Integral
 
 import numpy as np
 from PIL import Image
 
+from degradations.files import eight_bits
 from degradations.recipe import Recipe
 from degradations.registry import REGISTRY
 
@@ -17,7 +19,8 @@ def degrade(
 
     Args:
         image: a PIL image of any mode, or a uint8 array of shape (height, width), (height, width, 1),
-            (height, width, 3) RGB or (height, width, 4) RGBA; 1×1 and up. Never modified.
+            (height, width, 2) grey and alpha, (height, width, 3) RGB or (height, width, 4) RGBA; 1×1 and up. Never
+            modified.
         recipe: what to apply; text and mappings are read by `Recipe.parse`.
         seed: non-negative. Every type draws from a generator of its own, made from seed and name, so the result is
             the same on every machine and thread, and one type's intensity never moves another's draws.
@@ -27,17 +30,22 @@ def degrade(
     Returns:
         A picture of the same kind, size and mode (PIL) or shape (array). Grey pictures are degraded as RGB with equal
         channels and reduced to grey again; alpha is kept as it was. PIL modes other than L, LA, RGB and RGBA
-        come back as RGB, or RGBA where they carry transparency.
+        come back as RGB, or RGBA where they carry transparency; greys of more than 8 bits are scaled as
+        `files.eight_bits` does.
 
     Raises:
         ValueError: unreadable recipe, negative seed, an array of another shape or dtype, an empty picture.
-        TypeError: an image that is neither a PIL image nor an array.
+        TypeError: an image that is neither a PIL image nor an array, a seed that is no integer.
     """
     recipe = Recipe.parse(recipe)
+    if not isinstance(seed, Integral):
+        raise TypeError(f"the seed must be an integer, not {seed!r}")
     if seed < 0:
         raise ValueError(f"the seed must not be negative, got {seed}")
     if isinstance(image, Image.Image):
-        if image.mode not in ("L", "LA", "RGB", "RGBA"):
+        if image.mode.startswith("I") or image.mode == "F":
+            image = Image.fromarray(eight_bits(np.asarray(image))).convert("RGB")
+        elif image.mode not in ("L", "LA", "RGB", "RGBA"):
             image = image.convert("RGBA" if image.has_transparency_data else "RGB")
         return Image.fromarray(_degrade_array(np.asarray(image), recipe, seed, rough))
     if isinstance(image, np.ndarray):

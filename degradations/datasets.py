@@ -9,6 +9,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from PIL import Image
 
 from degradations.apply import degrade
 from degradations.files import ENCODERS, SUFFIXES, PhotoError, encode, read_photo, write_whole
-from degradations.jobs import claim, run_jobs
+from degradations.jobs import StoppedError, alone_in, claim, run_jobs
 from degradations.recipe import Recipe
 from degradations.registry import REGISTRY, STAGES
 from degradations.tables import POINTER, Table, write_tables
@@ -66,18 +67,23 @@ class Folder:
 
     def __init__(self, path: Path, leave_out: Path, question: str = ""):
         self.path, self.leave_out, self.question = path, leave_out, question
-        names, self.count, self.passed_over = hashlib.sha256(), 0, 0
+        sums, self.count, self.passed_over = hashlib.sha256(), 0, 0
         for name in self._names():
             if _is_photo(name):
-                names.update(os.fsencode(name) + b"\0")
+                sums.update(_line(name))
                 self.count += 1
             else:
                 self.passed_over += 1
-        self.fingerprint = names.hexdigest()
+        self.fingerprint = sums.hexdigest()
 
     def jobs(self) -> Iterator[Job]:
+        sums = hashlib.sha256()
         for index, name in enumerate(filter(_is_photo, self._names())):
-            yield Job(index, name, self.path / name, _stem(name))
+            sums.update(_line(name))
+            if index < self.count:
+                yield Job(index, name, self.path / name, _stem(name))
+        if sums.hexdigest() != self.fingerprint:
+            raise StoppedError(f"{self.path} changed meanwhile, so what was made is mixed: start with another folder")
 
     def rows(self) -> Iterator[tuple[list[str], list[str], str]]:
         """The folder as a table: one question about every photo."""
@@ -94,6 +100,9 @@ class Folder:
             names = sorted(
                 entry.name + "/" * Path(entry.path).is_dir() for entry in entries if not entry.name.startswith(".")
             )
+        for suffix, _ in ENCODERS.values():
+            if clash := {name + suffix + "/" for name in names} & set(names):
+                raise ValueError(f"{folder} holds {clash.pop()!r}, as the copy of a photo would be called; rename it")
         for name in names:
             if name.endswith("/"):
                 yield from self._names(below + name, above | {identity})
@@ -117,6 +126,10 @@ class TableSource(Table):
             yield Job(index, source, content, stem)
 
 
+def _line(name: str) -> bytes:
+    return os.fsencode(name) + b"\0"
+
+
 def _is_photo(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
@@ -129,12 +142,18 @@ def _identity(folder: Path) -> tuple[int, int]:
 def _stem(name: str) -> str:
     """A source's name as the beginning of its output's: with its suffix, so that a.jpg and a.png do not meet.
 
-    Bytes that are not UTF-8 are written out, since a table cannot hold them. A name that leaves no room for a suffix,
-    of at most 255 bytes in all, becomes its sha256.
+    A name that a table cannot hold, since it is not UTF-8, or that leaves no room for a suffix, of at most 255 bytes in
+    all, becomes its sha256.
     """
-    stem = os.fsencode(name).decode("utf-8", "backslashreplace")
-    folder, slash, last = stem.rpartition("/")
-    return stem if len(last.encode()) < 250 else folder + slash + hashlib.sha256(last.encode()).hexdigest()
+    try:
+        folder, slash, last = name.rpartition("/")
+        return name if len(name.encode()) and len(last.encode()) < 250 else folder + slash + _sha256(last)
+    except UnicodeEncodeError:
+        return _sha256(name)
+
+
+def _sha256(name: str) -> str:
+    return hashlib.sha256(os.fsencode(name)).hexdigest()
 
 
 # --- what is made of a photo ---
@@ -235,14 +254,21 @@ def benchmark(
     question: str, workers: int | None = None,
 ) -> tuple[Made, int]:  # fmt: skip
     """Make the three copies of a folder or a table; also returns how many rows of the tables lack a picture."""
-    photos = TableSource(source) if source.is_file() else Folder(source, out, question)
-    source = source.resolve()
-    name = name or (source.stem if source.is_file() else source.name)
+    is_table, source = source.is_file(), source.resolve()
+    name = name or (source.stem if is_table else source.name)
     names = {copy: f"{name}_{copy}" for copy in COPIES}
-    settings = {"command": "benchmark", "name": name, "seed": seed, "format": format, "question": question}
+    for text in (name, question, str(out.resolve())):
+        if text != text.encode("utf-8", "replace").decode():
+            raise ValueError(f"{text!r} is not UTF-8, which the tables would have to hold; give another")
+    if len(name.encode()) > 200:
+        raise ValueError(f"the name {name!r} is too long for files named after it; give another --name")
+    photos = TableSource(source) if is_table else Folder(source, out, question)
+    settings = {"command": "benchmark", "name": name, "seed": seed, "format": format}
+    settings |= {} if is_table else {"question": question}
     work = partial(make_copies, out=out, names=names, seed=seed, format=format)
-    made = _run(photos, out, settings, work, len(COPIES), workers)
-    return made, write_tables(photos, out, list(names.values()), ENCODERS[format][0])
+    with _claimed(photos, out, settings):
+        made = _run(photos, out, work, len(COPIES), workers, "benchmark")
+        return made, write_tables(photos, out, list(names.values()), ENCODERS[format][0])
 
 
 def synthesize(
@@ -256,17 +282,27 @@ def synthesize(
         "clean": clean, "format": format,
     }  # fmt: skip
     work = partial(make_samples, out=out, **settings)
-    return _run(Folder(source, out), out, {"command": "synthesize", **settings}, work, copies, workers)
+    photos = Folder(source, out)
+    with _claimed(photos, out, {"command": "synthesize", **settings}):
+        return _run(photos, out, work, copies, workers, "synthesize")
+
+
+@contextmanager
+def _claimed(photos: Folder | TableSource, out: Path, settings: dict) -> Iterator[None]:
+    """Have `out` for this run alone."""
+    if out.resolve() == photos.path.resolve():
+        raise ValueError(f"{out} is the source itself; name another folder")
+    if not photos.count:
+        raise ValueError(f"{photos.path} holds no photos; their names end in {', '.join(SUFFIXES)}")
+    claim(out, {**settings, "types": list(REGISTRY), "photos": photos.count, "photos_sha256": photos.fingerprint})
+    with alone_in(out):
+        yield
 
 
 def _run(
-    photos: Folder | TableSource, out: Path, settings: dict, work: Callable, rows_each: int, workers: int | None
+    photos: Folder | TableSource, out: Path, work: Callable, rows_each: int, workers: int | None, description: str
 ) -> Made:
-    if not photos.count:
-        raise ValueError(f"{photos.path} holds no photos; their names end in {', '.join(SUFFIXES)}")
-    claim(out, {**settings, "photos": photos.count, "photos_sha256": photos.fingerprint})
     done = run_jobs(
-        out / MANIFEST, photos.jobs(), photos.count, work,
-        rows_each=rows_each, workers=workers, description=settings["command"],
-    )  # fmt: skip
+        out / MANIFEST, photos.jobs(), photos.count, work, rows_each=rows_each, workers=workers, description=description
+    )
     return Made(out / MANIFEST, done.count(1), done.count(0), photos.passed_over)

@@ -3,7 +3,8 @@
 import hashlib
 import io
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -73,9 +74,18 @@ def read_photo(file: Path | BinaryIO, max_pixels: int | None = None) -> Image.Im
 
 
 def encode(picture: Image.Image, format: str) -> bytes:
-    """A picture of mode RGB as the bytes of a file; `format` is a key of `ENCODERS`."""
+    """A picture of mode RGB as the bytes of a file; `format` is a key of `ENCODERS`.
+
+    Raises:
+        PhotoError: a side is longer than the format allows (JPEG 65 535 pixels, PNG a million).
+    """
     suffix, options = ENCODERS[format]
-    _, content = cv2.imencode(suffix, cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGB2BGR), options)
+    try:
+        done, content = cv2.imencode(suffix, cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGB2BGR), options)
+    except cv2.error:
+        done = False
+    if not done:
+        raise PhotoError(f"too large for a {format.upper()}: {picture.width} × {picture.height} pixels")
     return content.tobytes()
 
 
@@ -85,18 +95,21 @@ def write_whole(path: Path, content: bytes) -> str:
     Folders on the way are made. What a kill leaves behind is for `sweep`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = unfinished_beside(path)
-    try:
+    with replacing(path) as unfinished:
         unfinished.write_bytes(content)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return hashlib.sha256(content).hexdigest()
 
 
-def unfinished_beside(path: Path) -> Path:
-    """A name for `path` while it is being written: short, since the name of `path` may have all 255 bytes."""
-    return path.with_name(f".{uuid.uuid4().hex}{UNFINISHED}")
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write that then becomes `path`; of an error nothing stays."""
+    # Short, since the name of `path` may have all 255 bytes.
+    unfinished = path.with_name(f".{uuid.uuid4().hex}{UNFINISHED}")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def sweep(folder: Path) -> None:
@@ -118,7 +131,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_eight_bits(np.asarray(image)))
+        image = Image.fromarray(eight_bits(np.asarray(image)))
     elif image.mode == "CMYK":
         image = _from_cmyk(image)
     elif image.has_transparency_data:
@@ -128,14 +141,14 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.asarray(image.convert("RGB")))
 
 
-def _eight_bits(grey: np.ndarray) -> np.ndarray:
+def eight_bits(grey: np.ndarray) -> np.ndarray:
     """Grey of 16 bits, 32 bits or floating point to uint8.
 
     Such files do not say what white is. 16-bit data and integers above 255 take 65535, floats up to 1 take 1,
-    everything else 255; a range that fits none of them is refused.
+    everything else 255; a range that fits none of them raises PhotoError.
     """
     if not np.isfinite(grey).all() or grey.min() < 0 or grey.max() > 65535:
-        raise PhotoError("of a brightness range that cannot be shown (8-bit pictures always can)")
+        raise PhotoError("of a brightness range that no 8-bit picture can show")
     if grey.dtype.kind == "f" and grey.max() <= 1:
         white = 1
     elif grey.dtype.itemsize == 2 or grey.max() > 255:

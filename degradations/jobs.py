@@ -25,9 +25,10 @@ import numpy as np
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from degradations.files import UNFINISHED, sweep, unfinished_beside, write_whole
+from degradations.files import UNFINISHED, replacing, sweep, write_whole
 
 SETTINGS = "run.json"
+LOCK = ".lock"
 
 
 class OtherRunError(ValueError):
@@ -36,6 +37,25 @@ class OtherRunError(ValueError):
 
 class StoppedError(RuntimeError):
     """A run that ended too early for a reason outside of it; starting it again goes on."""
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder, which is made if need be.
+
+    Raises:
+        StoppedError: another run is at work there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise StoppedError(f"another run is at work in {folder}") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def claim(folder: Path, settings: dict[str, Any]) -> None:
@@ -49,7 +69,12 @@ def claim(folder: Path, settings: dict[str, Any]) -> None:
     """
     marker = folder / SETTINGS
     if marker.exists():
-        before = json.loads(marker.read_text())
+        try:
+            before = json.loads(marker.read_text())
+        except ValueError:
+            before = None
+        if not isinstance(before, dict):
+            raise OtherRunError(f"{marker} is not readable, so {folder} may hold any run; give another")
         differing = [
             f"{name} was {json.dumps(before.get(name))} and is now {json.dumps(settings.get(name))}"
             for name in {**before, **settings}
@@ -96,56 +121,43 @@ def run_jobs(
         One byte a job: 1 where it is made, 0 where its row is an error.
 
     Raises:
-        StoppedError: a worker was killed, or another run is at work on the same table.
+        StoppedError: a worker was killed.
     """
-    with _alone_at(table):
-        sweep(table.parent)
-        done = _settle(table, count, key, rows_each, lambda row: _is_made(row, table.parent, files))
-        missing = (job for number, job in enumerate(jobs) if not done[number])
-        workers = workers or _cores()
-        waiting = set()
-        # Spawned, not forked: a fork inherits OpenCV's thread pool without its threads, and waits for them for ever.
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker, initargs=(start,))
-        with (
-            pool,
-            table.open("a") as rows,
-            tqdm(total=count, initial=done.count(1), desc=description, unit=" images") as bar,
-        ):
+    sweep(table.parent)
+    done = _settle(table, count, key, rows_each, lambda row: _is_made(row, table.parent, files))
+    missing = (job for number, job in enumerate(jobs) if not done[number])
+    workers = workers or _cores()
+    waiting = set()
+    # Spawned, not forked: a fork inherits OpenCV's thread pool without its threads, and waits for them for ever.
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker, initargs=(start,))
+    with (
+        pool,
+        table.open("a") as rows,
+        tqdm(total=count, initial=done.count(1), desc=description, unit=" photos") as bar,
+    ):
 
-            def record(most_waiting: int) -> None:
-                nonlocal waiting
-                while len(waiting) > most_waiting:
-                    finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                    for future in finished:
-                        rows.write("".join(json.dumps(row) + "\n" for row in future.result()))
-                    rows.flush()
-                    bar.update(len(finished))
+        def record(most_waiting: int) -> None:
+            nonlocal waiting
+            while len(waiting) > most_waiting:
+                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    rows.write("".join(json.dumps(row) + "\n" for row in future.result()))
+                rows.flush()
+                bar.update(len(finished))
 
-            try:
-                for job in missing:
-                    waiting.add(pool.submit(work, job))
-                    record(most_waiting=4 * workers)
-                record(most_waiting=0)
-            except BrokenProcessPool as error:
-                raise StoppedError(
-                    "a worker process was killed, perhaps for want of memory, which fewer --workers need less of"
-                ) from error
-            finally:
-                pool.shutdown(cancel_futures=True)
-        return _settle(table, count, key, rows_each, lambda row: True)
-
-
-@contextmanager
-def _alone_at(table: Path) -> Iterator[None]:
-    lock = FileLock(table.with_name(f".{table.name}.lock"), timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise StoppedError(f"another run is at work in {table.parent}") from None
-    try:
-        yield
-    finally:
-        lock.release()
+        try:
+            for job in missing:
+                waiting.add(pool.submit(work, job))
+                record(most_waiting=4 * workers)
+            record(most_waiting=0)
+        except BrokenProcessPool as error:
+            raise StoppedError(
+                "a worker process was killed, perhaps for want of memory, which fewer --workers need less of; "
+                "the same command goes on from here"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return _settle(table, count, key, rows_each, lambda row: True)
 
 
 def read_table(table: Path) -> Iterator[dict]:
@@ -188,20 +200,18 @@ def _settle(table: Path, count: int, key: str, rows_each: int, keep: Callable[[d
     with table.open("rb") as rows:
         for line in rows:
             row = _parse(line)
-            if row is not None and keep(row):
+            if row is not None and row.get(key) in range(count) and keep(row):
                 numbers.append(row[key])
                 failed.append("error" in row)
                 offsets.append(offset)
             offset += len(line)
         numbers, failed = np.asarray(numbers), np.asarray(failed) == 1
         made = np.bincount(numbers[~failed], minlength=count) == rows_each
-        unfinished = unfinished_beside(table)
-        with unfinished.open("wb") as ordered:
+        with replacing(table) as unfinished, unfinished.open("wb") as ordered:
             for position in np.argsort(numbers, kind="stable"):
                 if made[numbers[position]] or failed[position]:
                     rows.seek(offsets[position])
                     ordered.write(rows.readline())
-    unfinished.replace(table)
     return bytearray(made)
 
 
@@ -213,6 +223,7 @@ def _parse(line: bytes) -> dict | None:
     if not line.endswith(b"\n"):
         return None
     try:
-        return json.loads(line)
+        row = json.loads(line)
     except ValueError:
         return None
+    return row if isinstance(row, dict) else None

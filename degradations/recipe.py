@@ -78,7 +78,7 @@ class Recipe(Mapping[str, float]):
         Args:
             rng: the only source of randomness.
             count: least and most types at once, uniform between (at most one per entry of the registry).
-            intensity: range of each intensity, within (0, 1]; drawn in hundredths.
+            intensity: range of each intensity, within (0, 1]; drawn in hundredths, or a bound that is none.
         """
         low, high = count
         if not 0 <= low <= high <= len(REGISTRY):
@@ -86,7 +86,9 @@ class Recipe(Mapping[str, float]):
         if not 0 < intensity[0] <= intensity[1] <= 1:
             raise ValueError(f"intensity must be a range within (0, 1], not {intensity}")
         names = rng.choice(list(REGISTRY), size=rng.integers(low, high + 1), replace=False)
-        return cls({str(name): max(0.01, round(float(rng.uniform(*intensity)), 2)) for name in names})
+        low, high = intensity
+        drawn = {str(name): round(float(rng.uniform(low, high)), 2) for name in names}
+        return cls({name: min(max(value, low), high) for name, value in drawn.items()})
 
     def scaled(self, factor: float) -> "Recipe":
         """The recipe with every intensity times `factor` (at least 0), none above 1."""

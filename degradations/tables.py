@@ -18,10 +18,10 @@ import ast
 import base64
 import csv
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from degradations.files import unfinished_beside
+from degradations.files import replacing
 
 POINTER = 64
 """An `image` of at most so many characters is the index of another row."""
@@ -102,7 +102,10 @@ class Table:
     def _find(self, path: str) -> Path:
         """A file named in `image_path`: beside the table, or where VLMEvalKit would look for it."""
         beside = self.path.parent / path
-        return beside if beside.exists() else self.path.parent / "images" / self.path.stem / path
+        with suppress(OSError, ValueError):  # no name that a file could have
+            if beside.exists():
+                return beside
+        return self.path.parent / "images" / self.path.stem / path
 
 
 def write_tables(source, out: Path, names: list[str], suffix: str) -> int:
@@ -117,13 +120,13 @@ def write_tables(source, out: Path, names: list[str], suffix: str) -> int:
     Returns:
         Number of rows that lack a picture which the source has.
     """
-    out, lacking, unfinished = out.resolve(), 0, {}
+    out, lacking = out.resolve(), 0
     with ExitStack() as stack:
         writers = {}
         for name in names:
             for path in (out / f"{name}.tsv", out / f"{name}_local.tsv"):
-                unfinished[path] = unfinished_beside(path)
-                file = stack.enter_context(unfinished[path].open("w", newline="", encoding="utf-8"))
+                unfinished = stack.enter_context(replacing(path))
+                file = stack.enter_context(unfinished.open("w", newline="", encoding="utf-8"))
                 writers[path.stem] = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_ALL)
             writers[name].writerow([*source.columns, "image_path", "image"])
             writers[f"{name}_local"].writerow([*source.columns, "image_path"])
@@ -141,8 +144,6 @@ def write_tables(source, out: Path, names: list[str], suffix: str) -> int:
                 else:
                     writers[name].writerow([*values, "", ""])
             lacking += bool(stems) and not made
-    for path, written in unfinished.items():
-        written.replace(path)
     return lacking
 
 
@@ -151,7 +152,7 @@ def _parts(cell: str) -> list[str]:
     if cell.startswith("[") and cell.endswith("]"):
         try:
             return [str(part) for part in ast.literal_eval(cell)]
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, MemoryError, RecursionError):  # which a hostile cell can raise
             return [cell]
     return [cell] if cell else []
 

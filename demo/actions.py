@@ -71,17 +71,16 @@ class Previews:
 
     def __init__(self):
         self._lock = threading.Lock()
-        self._latest: OrderedDict[str, object] = OrderedDict()
+        self._latest: OrderedDict[str, tuple] = OrderedDict()
 
-    def begin(self, session: str) -> None:
+    def begin(self, session: str, wanted: tuple) -> None:
         with self._lock:
-            self._latest[session] = object()
+            self._latest[session] = wanted
             self._latest.move_to_end(session)
             if len(self._latest) > self.KEPT:
                 self._latest.popitem(last=False)
 
-    def latest(self, session: str) -> object:
-        """Another object than before if another preview was asked for."""
+    def latest(self, session: str) -> tuple | None:
         with self._lock:
             return self._latest.get(session)
 
@@ -114,12 +113,11 @@ class Actions:
 
     def settle_preview(self, request: gr.Request, photo, seed, *intensities):
         """preview, photo message; the real one after a rough one, unless the visitor has moved on meanwhile"""
-        recipe, seed = _recipe(intensities), _seed(seed)
-        since = self.previews.latest(request.session_hash)
         with suppress(ValueError):  # which the rough preview has told
-            if self.bench.takes_long(upload_path(photo), recipe):
-                settled = self._preview_of(photo, recipe, seed)
-                if self.previews.latest(request.session_hash) is since:
+            path, recipe, seed = upload_path(photo), _recipe(intensities), check_seed(seed)
+            if self.bench.takes_long(path, recipe):
+                settled = self._preview_of(path, recipe, seed)
+                if self.previews.latest(request.session_hash) == (path, recipe, seed):
                     return settled
         return gr.skip(), gr.skip()
 
@@ -185,32 +183,28 @@ class Actions:
         return *self._preview(request, photo, recipe, seed), panels.message(""), str(recipe), *sliders
 
     def _preview(self, request: gr.Request, photo, recipe: Recipe, seed: int, rough: bool = False):
-        """preview, photo message"""
-        self.previews.begin(request.session_hash)
-        return self._preview_of(photo, recipe, seed, rough)
-
-    def _preview_of(self, photo: Mapping | Path | None, recipe: Recipe, seed: int, rough: bool = False):
-        """Of an upload, or of a file of our own."""
+        """preview, photo message; of an upload, or of a file of our own"""
         if not photo:
             return None, panels.message("")
         try:
             path = photo if isinstance(photo, Path) else upload_path(photo)
-            before = self.bench.working_photo(path)
-            rough = rough and self.bench.takes_long(path, recipe)
-            source = self.started, path, path.stat().st_mtime_ns
-            pictures = (
-                photos.save_once(source, self.cache, lambda: before),
-                photos.save_once(
-                    (*source, recipe, seed, rough),
-                    self.cache,
-                    lambda: self.bench.degraded(path, recipe, seed, rough),
-                ),
-            )
-            return tuple(map(str, pictures)), panels.message(
-                f"As both models see it: {before.width} × {before.height} pixels."
-            )
+            self.previews.begin(request.session_hash, (path, recipe, seed))
+            return self._preview_of(path, recipe, seed, rough)
         except ValueError as error:
             return None, panels.message(str(error), "bad")
+
+    def _preview_of(self, path: Path, recipe: Recipe, seed: int, rough: bool = False):
+        """preview, photo message"""
+        before = self.bench.working_photo(path)
+        rough = rough and self.bench.takes_long(path, recipe)
+        source = self.started, path, path.stat().st_mtime_ns
+        after = *source, recipe, seed, rough
+        pictures = (
+            photos.save_once(source, self.cache, lambda: before),
+            photos.save_once(after, self.cache, lambda: self.bench.degraded(path, recipe, seed, rough)),
+        )
+        seen = panels.message(f"As both models see it: {before.width} × {before.height} pixels.")
+        return tuple(map(str, pictures)), seen
 
     # Question and answers
 

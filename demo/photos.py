@@ -5,6 +5,7 @@ before it is decoded.
 """
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,8 +52,8 @@ def save_once(source: tuple, folder: Path, make: Callable[[], Image.Image]) -> P
         source: all that decides what `make` makes, of types that `repr` tells apart.
     """
     path = folder / hashlib.sha256(repr(source).encode()).hexdigest() / "picture.png"
-    if path.exists():
-        path.touch()  # begins its time in the cache anew
-    else:
+    try:
+        os.utime(path)  # begins its time in the cache anew
+    except FileNotFoundError:
         files.write_whole(path, files.encode(make(), "png"))
     return path

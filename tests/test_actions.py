@@ -186,6 +186,7 @@ def test_a_slow_degradation_is_shown_roughly_and_settles(bench, photo, monkeypat
 def test_a_preview_that_settles_late_does_not_replace_a_newer_one(bench, photo, monkeypatch, other, outdated):
     monkeypatch.setattr(settings, "ROUGH_PREVIEW_PIXELS", 0)
     actions, sliders, slow = Actions(bench, EXAMPLES), values(mean_shift=0.5), bench.degraded
+    actions.follow_sliders(ANN, photo, 0, *sliders)
 
     def degraded_while_something_else_is_asked(*arguments):
         monkeypatch.setattr(bench, "degraded", slow)
@@ -195,19 +196,24 @@ def test_a_preview_that_settles_late_does_not_replace_a_newer_one(bench, photo, 
     monkeypatch.setattr(bench, "degraded", degraded_while_something_else_is_asked)
     settled = actions.settle_preview(ANN, photo, 0, *sliders)
     assert (settled == (gr.skip(), gr.skip())) == outdated
+    # Nor does one whose place was taken before it began.
+    if outdated:
+        assert actions.settle_preview(ANN, photo, 0, *sliders) == (gr.skip(), gr.skip())
+    # What the sliders' own event refuses leads to nothing here either.
+    assert actions.settle_preview(ANN, photo, 0, *values(mean_shift=5)) == (gr.skip(), gr.skip())
 
 
 def test_visitors_of_old_are_forgotten():
     previews = Previews()
     for number in range(Previews.KEPT + 1):
-        previews.begin(str(number))
-    assert previews.latest("0") is None and previews.latest("1") is not None
+        previews.begin(str(number), ("photo", number))
+    assert previews.latest("0") is None and previews.latest("1") == ("photo", 1)
 
 
 def test_a_wrong_recipe_moves_no_slider(bench, photo):
     actions = Actions(bench, EXAMPLES)
-    _, _, message, *rest = actions.tidy_text(ANN, photo, 0, "fog(0.5)")
-    assert "fog" in message
+    _, _, message, *rest = actions.tidy_text(ANN, photo, 0, "sunshine(0.5)")
+    assert "sunshine" in message
     assert rest == [gr.skip()] * (1 + len(REGISTRY))
     assert actions.follow_text(ANN, photo, 0, "lens bl") == [gr.skip()] * (3 + len(REGISTRY))
 

@@ -68,7 +68,7 @@ def test_degrade_puts_a_rotated_transparent_upload_right(client, tmp_path):
 @pytest.mark.parametrize(
     ("recipe", "seed", "message"),
     [
-        ("fog(0.5)", 0, "unknown degradation 'fog'"),
+        ("sunshine(0.5)", 0, "unknown degradation 'sunshine'"),
         ("noise(1.5)", 0, "1.5"),
         ("none", -1, "seed"),
         ("none", 0.5, "seed"),

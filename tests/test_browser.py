@@ -239,9 +239,9 @@ def test_recipe_text_sliders_and_presets_agree(open_page):
         preview.press(key)
         expect(preview).to_have_attribute("data-shown", shown)
 
-    recipe(page).fill("fog(0.5)")
+    recipe(page).fill("sunshine(0.5)")
     recipe(page).blur()
-    expect(page.locator("#recipe-message")).to_contain_text("fog")
+    expect(page.locator("#recipe-message")).to_contain_text("sunshine")
     expect(amount(page, "gaussian noise")).to_have_value("0.5")
 
     for button, strength in (("#strength-25", 0.23), ("#strength-50", 0.45), ("#strength-100", 0.9)):

@@ -66,7 +66,7 @@ wild = st.lists(
     st.one_of(
         st.sampled_from(TAGS).flatmap(tag),
         prose,
-        st.sampled_from(["lens blur(0.31)", "Noise (0.5), ", "graffiti(1.7)", "fog(0.2)", "lens_blur(.4", "(0.5.1)"]),
+        st.sampled_from(["lens blur(0.31)", "Noise (0.5), ", "graffiti(1.7)", "sun(0.2)", "lens_blur(.4", "(0.5.1)"]),
     ),
     max_size=14,
 ).map("".join)
@@ -163,7 +163,7 @@ def test_an_empty_text_is_an_empty_chain():
         "lens blur(0.31), gaussian noise(0.05), overall(0.36)",
         "Overall (0.36): lens blur(0.31), gaussian noise(0.05)",
         "lens blur(0.31), lens blur(0.9), gaussian noise(0.05)",
-        "lens blur(0.31), fog(0.7), gaussian noise(0.05), graffiti(1.7), scan lines(0.5.1), flare",
+        "lens blur(0.31), sunshine(0.7), gaussian noise(0.05), graffiti(1.7), scan lines(0.5.1), flare",
         "lens blur(0.31), gaussian noise(0.05), scan lines(",
     ],
 )

@@ -69,7 +69,7 @@ def test_a_jpeg_is_written_on_request_only(photo, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (("photo.jpg", "fog(0.5)", "out.png"), "fog"),
+        (("photo.jpg", "sunshine(0.5)", "out.png"), "sunshine"),
         (("gone.jpg", "none", "out.png"), "gone.jpg is not there"),
         (("text.png", "none", "out.png"), "text.png is not a picture"),
         (("photo.jpg", "none", "out.gif"), "does not end in .png"),

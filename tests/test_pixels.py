@@ -7,7 +7,7 @@ import numba.core.caching
 import numpy as np
 import pytest
 
-from degradations import REGISTRY, degrade, kernels
+from degradations import REGISTRY, degrade, kernels, meanshift
 from degradations.environment import normal_quantiles
 from tests.oracle import ORACLES
 from tests.pictures import changed, photographs, picture, ssim
@@ -59,26 +59,38 @@ def test_pixels_of_hard_edges_are_those_of_the_oracle(name):
         assert difference.mean() <= 1 and difference.max() <= 3, intensity
 
 
-# --- mean shift, which samples wide windows ---
+# --- mean shift, exact up to 300 000 pixels ---
 
 
-@pytest.mark.parametrize("intensity", [0.01, 0.03, 0.05, 0.1, 0.15, 0.2, 0.25])
+@pytest.mark.parametrize("intensity", [0.01, 0.03, 0.05, 0.1, 0.15, 0.2, 0.25, 0.45, 0.8])
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (1, 40), (3, 3), (5, 7), (64, 64), (255, 301), (1200, 16)])
-def test_a_mild_mean_shift_is_exact(size, intensity):
-    for image in photographs(size)[:3]:
+def test_mean_shift_is_exact_at_any_size(size, intensity):
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    for image in (*photographs(size)[:3], picture(*size), noise):
         assert np.array_equal(degrade(image, {"mean shift": intensity}), oracle("mean shift", image, intensity, 0))
 
 
 @pytest.mark.parametrize("intensity", np.arange(1, 11) / 10)
-def test_mean_shift_is_close_to_that_of_opencv(intensity):
+def test_mean_shift_is_that_of_opencv(intensity):
     photos = photographs((256, 256))
     assert len(photos) >= 20
     with ThreadPoolExecutor() as pool:  # OpenCV's own uses one core
         expected = list(pool.map(lambda photo: oracle("mean shift", photo, intensity, 0), photos))
     for number, (photo, reference) in enumerate(zip(photos, expected, strict=True)):
-        result = degrade(photo, {"mean shift": intensity})
-        assert np.abs(result - reference.astype(int)).mean() <= 2, number
-        assert ssim(result, reference) >= 0.97, number
+        assert np.array_equal(degrade(photo, {"mean shift": intensity}), reference), number
+
+
+@pytest.mark.parametrize("intensity", [0.3, 0.45, 0.6, 0.9, 1.0])
+def test_large_pictures_are_sampled_and_close(intensity, monkeypatch):
+    """The likeness that small pictures would have lost is the worst case: their windows hold fewer samples' worth."""
+    photos = photographs((256, 256))
+    exact = [degrade(photo, {"mean shift": intensity}) for photo in photos]
+    monkeypatch.setattr(meanshift, "EXACT_PIXELS", 0)
+    sampled = [degrade(photo, {"mean shift": intensity}) for photo in photos]
+    assert not any(np.array_equal(a, b) for a, b in zip(exact, sampled, strict=True))
+    for number, (a, b) in enumerate(zip(exact, sampled, strict=True)):
+        assert np.abs(a - b.astype(int)).mean() <= 2, number
+        assert ssim(a, b) >= 0.97, number
 
 
 def test_where_nothing_may_be_kept_it_is_compiled_anyway(monkeypatch):

@@ -12,7 +12,7 @@ import numpy as np
 
 from degradations import Recipe, degrade
 from degradations.files import encode, write_whole
-from degradations.jobs import run_jobs
+from degradations.jobs import alone_in, run_jobs
 from training.corpus import read_corpus
 from training.questions import QuestionMaker
 
@@ -70,18 +70,18 @@ def synthesize(
 ) -> Path:
     """Make `count` samples of a corpus; returns the path of their table. See the module's docstring."""
     table = out / "samples.jsonl"
-    out.mkdir(parents=True, exist_ok=True)
-    run_jobs(
-        table,
-        range(count),
-        count,
-        partial(make_sample, out=out, seed=seed, types=types, intensity=intensity),
-        key="id",
-        files=("image", "clean"),
-        workers=workers,
-        start=partial(_start_worker, corpus, split, size, open_share),
-        description=f"samples ({split})",
-    )
+    with alone_in(out):
+        run_jobs(
+            table,
+            range(count),
+            count,
+            partial(make_sample, out=out, seed=seed, types=types, intensity=intensity),
+            key="id",
+            files=("image", "clean"),
+            workers=workers,
+            start=partial(_start_worker, corpus, split, size, open_share),
+            description=f"samples ({split})",
+        )
     return table
 
 

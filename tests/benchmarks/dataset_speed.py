@@ -24,7 +24,9 @@ def make_photos(folder: Path, count: int, side: int) -> None:
     picture = np.asarray(Image.fromarray(noise).resize((side, side)))
     folder.mkdir()
     for number in range(count):
-        Image.fromarray(np.roll(picture, number, axis=(0, 1))).save(folder / f"{number:06d}.png", compress_level=1)
+        Image.fromarray(np.roll(picture, divmod(number, side), axis=(0, 1))).save(
+            folder / f"{number:06d}.png", compress_level=1
+        )
 
 
 def measure(photos: Path, out: Path, workers: int | None) -> tuple[float, int, int]:
