@@ -1,6 +1,6 @@
 """How fast the degradations are, against their oracles and against what the machine could do at best.
 
-    python -m tests.benchmarks.degradation_speed            # two minutes on two cores
+    python -m tests.benchmarks.degradation_speed            # seven minutes on two cores
     python -m tests.benchmarks.degradation_speed --quality  # mean shift at 1024 px against OpenCV's own
 
 Prints milliseconds per picture and the ratio to the oracle of the same run (tests/oracle.py), means over photos and
