@@ -124,7 +124,8 @@ def test_a_new_type_is_dealt_without_being_told(monkeypatch):
     datasets._deck.cache_clear()
     dealt = Counter(datasets.dealt_type(0, place) for place in range(400))
     datasets._deck.cache_clear()
-    assert [dealt[e.name] for e in REGISTRY.values() if e.stage == "environment"] == [20] * 5
+    shares = [dealt[e.name] for e in REGISTRY.values() if e.stage == "environment"]
+    assert dealt["sunshine"] and sum(shares) == 100 and max(shares) - min(shares) <= 1
 
 
 # --- the same whatever happens ---

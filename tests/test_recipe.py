@@ -192,7 +192,12 @@ def test_sample_takes_bounds_and_refuses_impossible_ones():
     rng = np.random.default_rng(0)
     assert len(Recipe.sample(rng, count=(len(REGISTRY), len(REGISTRY)))) == len(REGISTRY)
     assert set(Recipe.sample(rng, count=(3, 3), intensity=(0.5, 0.5)).values()) == {0.5}
-    for bounds in ({"count": (3, 2)}, {"count": (0, 17)}, {"intensity": (0, 1)}, {"intensity": (0.5, 1.5)}):
+    for bounds in (
+        {"count": (3, 2)},
+        {"count": (0, len(REGISTRY) + 1)},
+        {"intensity": (0, 1)},
+        {"intensity": (0.5, 1.5)},
+    ):
         with pytest.raises(ValueError, match=next(iter(bounds))):
             Recipe.sample(rng, **bounds)
 
