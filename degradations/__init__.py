@@ -7,9 +7,9 @@ The parameters are those behind the published Robust-R1 dataset, so an intensity
 from degradations import acquisition, transmission, environment, postprocessing  # noqa: F401, I001
 from degradations.apply import degrade, warm_up
 from degradations.recipe import Comparison, Recipe, Score, compare
-from degradations.registry import REGISTRY, STAGES, Degradation, lookup
+from degradations.registry import COPIES, REGISTRY, STAGES, Degradation, lookup
 
 __all__ = [
-    "REGISTRY", "STAGES", "Comparison", "Degradation", "Recipe", "Score", "compare", "degrade", "lookup",
+    "COPIES", "REGISTRY", "STAGES", "Comparison", "Degradation", "Recipe", "Score", "compare", "degrade", "lookup",
     "warm_up",
 ]  # fmt: skip

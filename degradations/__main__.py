@@ -16,10 +16,11 @@ from pathlib import Path
 from PIL import Image
 
 from degradations.apply import degrade
-from degradations.datasets import COPIES, MANIFEST, Made, benchmark, synthesize
+from degradations.datasets import MANIFEST, Made, benchmark, synthesize
 from degradations.files import ENCODERS, PhotoError, encode, read_photo, write_whole
 from degradations.jobs import SETTINGS, StoppedError, read_table
 from degradations.recipe import Recipe
+from degradations.registry import COPIES
 from degradations.sheet import INTENSITIES, WORKING_SIDE, contact_sheet
 
 LISTED = 20

@@ -7,7 +7,7 @@ from numbers import Integral
 import numpy as np
 from PIL import Image
 
-from degradations.files import eight_bits
+from degradations.files import PhotoError, eight_bits
 from degradations.recipe import Recipe
 from degradations.registry import REGISTRY
 
@@ -44,7 +44,10 @@ def degrade(
         raise ValueError(f"the seed must not be negative, got {seed}")
     if isinstance(image, Image.Image):
         if image.mode.startswith("I") or image.mode == "F":
-            image = Image.fromarray(eight_bits(np.asarray(image))).convert("RGB")
+            try:
+                image = Image.fromarray(eight_bits(np.asarray(image))).convert("RGB")
+            except PhotoError as error:
+                raise ValueError(f"the picture is {error}") from error
         elif image.mode not in ("L", "LA", "RGB", "RGBA"):
             image = image.convert("RGBA" if image.has_transparency_data else "RGB")
         return Image.fromarray(_degrade_array(np.asarray(image), recipe, seed, rough))

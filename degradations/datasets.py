@@ -21,13 +21,10 @@ from degradations.apply import degrade
 from degradations.files import ENCODERS, SUFFIXES, PhotoError, encode, read_photo, write_whole
 from degradations.jobs import StoppedError, alone_in, claim, run_jobs
 from degradations.recipe import Recipe
-from degradations.registry import REGISTRY, STAGES
+from degradations.registry import COPIES, REGISTRY, STAGES
 from degradations.tables import POINTER, Table, write_tables
 
 MANIFEST = "manifest.jsonl"
-
-COPIES = {"25": 0.23, "50": 0.45, "100": 0.9}
-"""The benchmark's copies: share of the full strength in per cent -> intensity, as published."""
 
 PER_STAGE = 100
 """Photos of each stage in a block of the benchmark."""
@@ -146,10 +143,11 @@ def _stem(name: str) -> str:
     all, becomes its sha256.
     """
     try:
-        folder, slash, last = name.rpartition("/")
-        return name if len(name.encode()) and len(last.encode()) < 250 else folder + slash + _sha256(last)
+        name.encode()
     except UnicodeEncodeError:
         return _sha256(name)
+    folder, slash, last = name.rpartition("/")
+    return name if len(last.encode()) < 250 else folder + slash + _sha256(last)
 
 
 def _sha256(name: str) -> str:

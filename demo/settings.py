@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from degradations import COPIES
+
 # Which models run
 
 NEW_TOKENS = 1024
@@ -105,7 +107,7 @@ MAX_NEW_TOKENS = 2048
 
 # The page
 
-STRENGTHS = {"25 %": 0.23, "50 %": 0.45, "100 %": 0.9}
+STRENGTHS = {f"{copy} %": intensity for copy, intensity in COPIES.items()}
 """The published benchmarks' three strengths: what the button says -> intensity."""
 SHUFFLED_TYPES = (1, 4)
 """Least and most degradations of a shuffled recipe."""
