@@ -105,13 +105,13 @@ class QuestionMaker:
         if rng.random() < self.open_share:
             options = ()
         else:
-            options = self._options(rng, name, [n for n in self.names[group] if n != name])
+            options = self._options(rng, name, [n for n in self.names[group] if n not in picture.thing.right])
         return Question(image, group, text, options, name, picture.thing, picture.source, paths=(str(picture.path),))
 
     def scene_which(self, rng: np.random.Generator) -> Question:
         things = self._cutouts(rng, int(rng.integers(1, 4)))
         image, background, places = self._compose(rng, things)
-        shown = {p.thing.name for p in things} | ({background.thing.name} if background.thing else set())
+        shown = set().union(*(p.thing.right for p in (*things, background) if p.thing))
         target = things[0].thing
         options = self._options(rng, target.name, [n for n in self.names["object"] if n not in shown])
         return self._scene("which", rng, image, background, options, target.name, things, places)
@@ -190,16 +190,45 @@ class QuestionMaker:
 
 
 WORDING = {
-    "object": ("What is the main object?", "What does this photo show?", "Which object is in the picture?"),
-    "garment": ("Which garment is shown?", "What piece of clothing is this?"),
-    "which": ("Which of these is in the picture?", "Which of these things can be seen?"),
-    "count": ("How many times does the {thing} appear?", "How many of the {thing} are there?"),
-    "where": ("Where is the {thing}?", "In which corner is the {thing}?"),
+    "object": (
+        "What is the main object?",
+        "What is the main object in this photo?",
+        "What is the main subject of the picture?",
+        "What does this photo show?",
+        "What is shown in this image?",
+        "Which object is in the picture?",
+        "What is in the foreground?",
+        "What is this?",
+        "What can you see here?",
+        "What is this a picture of?",
+    ),
+    "garment": (
+        "Which garment is shown?",
+        "What piece of clothing is this?",
+        "What kind of clothes are these?",
+        "What item of clothing does this photo show?",
+    ),
+    "which": (
+        "Which of these is in the picture?",
+        "Which of these things can be seen?",
+        "Which object appears in this image?",
+        "Which of the following is in this photo?",
+    ),
+    "count": (
+        "How many times does the {thing} appear?",
+        "How many of the {thing} are there?",
+        "How often can you see the {thing}?",
+    ),
+    "where": (
+        "Where is the {thing}?",
+        "In which corner is the {thing}?",
+        "In which part of the picture is the {thing}?",
+    ),
 }
 
 KINDS: dict[str, tuple[float, Callable[[QuestionMaker, np.random.Generator], Question]]] = {
-    "object": (0.4, lambda maker, rng: maker.about_photo(rng, "object")),
-    "garment": (0.22, lambda maker, rng: maker.about_photo(rng, "garment")),
+    "object": (0.44, lambda maker, rng: maker.about_photo(rng, "object")),
+    "garment": (0.18, lambda maker, rng: maker.about_photo(rng, "garment")),
     "which": (0.14, QuestionMaker.scene_which),
     "count": (0.12, QuestionMaker.scene_count),
     "where": (0.12, QuestionMaker.scene_where),
