@@ -1,7 +1,7 @@
-"""What the chain writer says about each degradation: what it hides and what is left to go by.
+"""What the chain writer says: about each degradation at three strengths, about each kind of question.
 
-`{subject}` is what the question needs: the shape of a thing, the number of things, their places. Adding a degradation
-means adding one entry here; a test holds the keys against the registry.
+`{subject}` is what the question is about, or "it" where that was just named. Sentences come without their full stop.
+Adding a degradation means adding one entry to `PHRASES`; a test holds its keys against the registry.
 """
 
 from dataclasses import dataclass
@@ -12,388 +12,274 @@ class Phrases:
     """Ways to speak of one degradation.
 
     Attributes:
-        mild, strong: what it does to the picture below and from `STRONG` on; sentences without their full stop.
-        remedy: how one reasons around it; sentences without their full stop.
+        noun: what a conclusion calls it; singular or plural.
+        mild: what it does to the picture below `CLEAR`.
+        clear: the same from `CLEAR` on.
+        heavy: the same from `HEAVY` on.
+        remedy: how one reasons around it.
     """
 
+    noun: str
     mild: tuple[str, ...]
-    strong: tuple[str, ...]
+    clear: tuple[str, ...]
+    heavy: tuple[str, ...]
     remedy: tuple[str, ...]
 
 
-STRONG = 0.5
-"""From this intensity on a degradation counts as strong."""
+CLEAR, HEAVY = 0.35, 0.7
+"""From these intensities on a degradation is plain to see, and hides a lot; read off the contact sheet."""
+
+
+def strength(intensity: float) -> str:
+    """Which of the attributes of `Phrases` speaks of an intensity."""
+    return "mild" if intensity < CLEAR else "clear" if intensity < HEAVY else "heavy"
+
 
 PHRASES = {
     "lens blur": Phrases(
-        (
-            "Soft focus takes the edge off {subject}",
-            "A slight blur softens fine detail of {subject}",
-            "Edges of {subject} are not quite in focus",
-        ),
-        (
-            "Heavy blur melts the outline of {subject}",
-            "The blur leaves only large patches of {subject}",
-            "Nothing of {subject} is in focus any more",
-        ),
-        (
-            "The large shape survives the blur",
-            "Blur keeps colour and proportion, so I go by those",
-            "What is blurred is still in its place",
-        ),
+        "the blur",
+        ("{subject} is slightly out of focus", "A slight blur lies over {subject}"),
+        ("{subject} is clearly out of focus", "The blur rounds off all edges"),
+        ("The outline melts in heavy blur", "Heavy blur leaves only large patches of {subject}"),
+        ("The large shape survives the blur", "Colour and proportion survive the blur"),
     ),
     "lens flare": Phrases(
-        (
-            "A few bright discs cover spots near {subject}",
-            "Pale flares wash out small spots",
-            "Stray light puts small spots on {subject}",
-        ),
-        (
-            "Many bright discs and streaks cover {subject}",
-            "Flares wash out large parts of {subject}",
-            "Stray light hides {subject} behind discs and lines",
-        ),
-        (
-            "I look between the flares",
-            "The parts without glare fit together",
-            "Light that does not belong to the scene can be left out",
-        ),
+        "the flare",
+        ("A few pale discs lie over {subject}", "Stray light puts a few pale spots on {subject}"),
+        ("Bright discs and streaks cover parts of {subject}", "The flare washes out parts of {subject}"),
+        ("Glaring discs and streaks hide most of {subject}", "Much of {subject} is lost in the glare"),
+        ("I look between the discs", "The parts without glare fit together"),
     ),
     "motion blur": Phrases(
-        (
-            "A short smear softens {subject} along one direction",
-            "Slight camera shake doubles the edges",
-            "{subject} moved a little in the exposure",
-        ),
-        (
-            "A long smear drags {subject} along one direction",
-            "Camera shake wipes out edges across its path",
-            "{subject} is drawn out into streaks",
-        ),
-        (
-            "Edges along the motion are still sharp",
-            "Undoing the smear in mind gives the shape back",
-            "Along the streaks colours stay in order",
-        ),
+        "the smear",
+        ("{subject} is slightly smeared along one direction", "A short smear softens the edges"),
+        ("{subject} is clearly smeared along one direction", "A smear doubles the edges across its path"),
+        ("{subject} is drawn out into streaks", "A long smear wipes out the edges across its path"),
+        ("Edges along the smear are still sharp", "Along the smear colours keep their order"),
     ),
     "dirty lens": Phrases(
-        (
-            "Faint specks lie over {subject}",
-            "Light dirt dulls the picture a little",
-            "Small spots on the glass dim parts of {subject}",
-        ),
-        (
-            "A grey veil of dirt lies over {subject}",
-            "Smudges take the contrast out of {subject}",
-            "Dirt on the glass hides large parts of {subject}",
-        ),
-        (
-            "The dirt is smooth, so the edges behind it count",
-            "Contrast between the smudges is enough",
-            "I look for edges that are sharper than the dirt",
-        ),
+        "the dirt",
+        ("Faint specks of dirt lie over {subject}", "A little dirt dulls {subject}"),
+        ("Dirt on the lens dims parts of {subject}", "Specks of dirt take contrast from {subject}"),
+        ("A dark veil of dirt lies over {subject}", "Dirt on the lens hides large parts of {subject}"),
+        ("The edges behind the dirt are sharper than the dirt", "Between the specks there is contrast enough"),
     ),
     "hsv saturation": Phrases(
-        (
-            "The colours of {subject} are paler than they should be",
-            "Colour is a little weak",
-            "{subject} looks a little washed out",
-        ),
-        (
-            "Nearly all colour of {subject} is gone",
-            "Without colour only brightness tells {subject} apart",
-            "{subject} has turned grey",
-        ),
-        ("Shape does not need colour", "I go by light and shade instead of colour", "The outline is the same in grey"),
+        "the lost colour",
+        ("{subject} is slightly pale", "The colours are a little weak"),
+        ("{subject} has lost much of its colour", "The colours are clearly weak"),
+        ("{subject} is nearly grey", "Almost no colour is left on {subject}"),
+        ("The shape does not need colour", "I go by light and shade"),
     ),
     "jpeg compression": Phrases(
-        (
-            "Compression leaves faint ringing around {subject}",
-            "Small blocks show in flat areas",
-            "Fine detail of {subject} is lost to compression",
-        ),
-        (
-            "Coarse blocks break up {subject}",
-            "Compression erases texture and smears the colours of {subject}",
-            "Only rough squares are left of {subject}",
-        ),
-        (
-            "Over several blocks the outline can be followed",
-            "The blocks are small against the whole shape",
-            "Seen from far the squares form one shape",
-        ),
+        "the compression",
+        ("Faint marks of compression lie around {subject}", "Compression takes the finest detail"),
+        ("Small blocks show on {subject}", "Compression erases fine texture"),
+        ("Coarse blocks break up {subject}", "Compression leaves only rough blocks of {subject}"),
+        ("The blocks are small against the whole shape", "Across the blocks the outline goes on"),
     ),
     "block exchange": Phrases(
-        (
-            "A few small blocks are out of place",
-            "Some squares near {subject} have swapped places",
-            "One or two squares do not belong to {subject}",
-        ),
-        (
-            "Many squares have swapped places and cut up {subject}",
-            "Displaced squares tear holes into {subject}",
-            "{subject} is cut into squares and mixed",
-        ),
-        (
-            "Most squares are where they belong",
-            "I leave out squares that do not fit their surroundings",
-            "Put back in order the squares give one outline",
-        ),
+        "the swapped squares",
+        ("A few small squares are out of place", "A few squares of {subject} are swapped"),
+        ("Many squares are out of place", "Swapped squares tear holes into {subject}"),
+        ("{subject} is cut into squares and mixed", "Large swapped squares break up {subject}"),
+        ("Each square is still whole inside", "I leave out squares that do not fit"),
     ),
     "mean shift": Phrases(
-        (
-            "Fine texture of {subject} is painted over",
-            "Similar colours have run together a little",
-            "Small detail of {subject} has run together",
-        ),
-        (
-            "{subject} has collapsed into flat patches",
-            "Flat patches replace all texture of {subject}",
-            "Only flat colours are left of {subject}",
-        ),
-        (
-            "The borders between the patches follow the outline",
-            "Flat patches still carry the shape",
-            "Each flat colour stands for one part",
-        ),
+        "the flat patches",
+        ("Fine texture is painted over", "Similar colours run together a little"),
+        ("Flat patches lie over {subject}", "Texture has run together into flat patches"),
+        ("{subject} is reduced to flat patches", "Only large flat patches are left of {subject}"),
+        ("The borders of the flat patches follow the outline", "Flat patches still carry the shape"),
     ),
     "scan lines": Phrases(
-        (
-            "Dark bands cross {subject}",
-            "Rows of the picture are blacked out",
-            "Black rows hide narrow parts of {subject}",
-        ),
-        (
-            "Close dark bands cut {subject} into strips",
-            "A large part of the rows is black",
-            "Black bands take away much of {subject}",
-        ),
-        (
-            "The strips between the bands line up",
-            "I join the rows across the bands",
-            "What stands above and below a band continues behind it",
-        ),
+        "the dark bands",
+        ("A few dark bands cross {subject}", "A few thin rows are black"),
+        ("Dark bands cut across {subject}", "Many rows are black"),
+        ("Close dark bands cut {subject} into strips", "Black rows take away much of {subject}"),
+        ("The strips between the bands line up", "I join the rows across the bands"),
     ),
     "dark illumination": Phrases(
-        (
-            "The light is a little low on {subject}",
-            "Slight darkness hides detail in the shadows",
-            "{subject} is darker than it should be",
-        ),
-        ("Darkness swallows most of {subject}", "Little light is left on {subject}", "{subject} is nearly black"),
-        (
-            "Even in the dark the order of bright and dark holds",
-            "The brightest parts give the shape away",
-            "Faint differences in the dark are enough",
-        ),
+        "the darkness",
+        ("{subject} is slightly dark", "The light is a little low"),
+        ("{subject} is clearly dark", "Shadows hide parts of {subject}"),
+        ("{subject} is nearly black", "Darkness swallows most of {subject}"),
+        ("The brightest parts give the shape away", "Faint differences in the dark are enough"),
     ),
     "atmospheric turbulence": Phrases(
-        (
-            "Straight edges of {subject} wobble slightly",
-            "Light waves bend the outline",
-            "{subject} is bent a little by the air",
-        ),
-        (
-            "Strong waves tear the outline of {subject} sideways",
-            "Waves shift rows of {subject} far apart",
-            "{subject} is torn into waves",
-        ),
-        (
-            "The waves move things but keep their parts",
-            "Following the waves row by row straightens the shape",
-            "Large parts stay next to each other in the waves",
-        ),
+        "the waves",
+        ("{subject} is slightly bent by waves", "Weak waves bend the edges"),
+        ("{subject} is clearly bent by waves", "Waves bend the outline out of shape"),
+        ("{subject} is torn out of shape by waves", "Strong waves pull the outline apart"),
+        ("The waves keep neighbouring parts together", "I follow the outline through the waves"),
     ),
     "gaussian noise": Phrases(
-        (
-            "Fine grain lies over {subject}",
-            "A little grain hides the faintest texture",
-            "Dots of colour lie over {subject}",
-        ),
-        (
-            "Heavy grain drowns the texture of {subject}",
-            "Strong noise breaks up the edges of {subject}",
-            "Between the dots little of {subject} can be seen",
-        ),
-        (
-            "Averaged over an area the grain cancels out",
-            "Grain does not move large edges",
-            "Large shapes are stronger than the dots",
-        ),
+        "the grain",
+        ("Fine grain lies over {subject}", "A little grain hides the faintest texture"),
+        ("Grain hides fine texture", "Dots of colour lie over {subject}"),
+        ("Heavy grain drowns {subject}", "Heavy grain breaks up all edges"),
+        ("Large shapes are stronger than the grain", "Over an area the grain cancels out"),
     ),
     "color diffusion": Phrases(
-        (
-            "Colours bleed a little past the edges of {subject}",
-            "A faint haze dims the picture",
-            "{subject} is a little dim and its colours mix",
-        ),
-        (
-            "A dim haze of bled colour lies over {subject}",
-            "Colours of {subject} have run into the ground",
-            "Colour has run over the edges of {subject}",
-        ),
-        (
-            "The sharper layer under the haze shows the edges",
-            "Brightness steps are left where colours mix",
-            "Where the colour changes most an edge must be",
-        ),
+        "the haze",
+        ("A faint haze dims {subject}", "Colours bleed a little"),
+        ("A dim haze lies over {subject}", "Colours bleed past the edges"),
+        ("A dim haze of bled colour hides {subject}", "All colours run into one haze"),
+        ("Steps of brightness are left in the haze", "Where the colour changes most an edge must be"),
     ),
     "sharpness change": Phrases(
-        (
-            "Harsh sharpening burns out bright parts of {subject}",
-            "Edges are overdrawn and highlights clipped",
-            "Edges around {subject} are too hard",
-        ),
-        (
-            "Extreme sharpening turns {subject} into hard outlines",
-            "Burnt highlights replace texture on {subject}",
-            "Hardly any grey is left between black and white on {subject}",
-        ),
-        (
-            "Overdrawn edges still stand in the right place",
-            "The hard outlines even trace the shape",
-            "A hard edge is an edge all the same",
-        ),
+        "the hard edges",
+        ("Edges are a little too hard", "Bright parts of {subject} are slightly burnt"),
+        ("Edges are overdrawn", "Bright parts of {subject} are burnt out"),
+        ("Burnt light and hard edges cover {subject}", "{subject} is burnt into hard edges"),
+        ("The hard edges still stand in the right place", "The hard edges trace the shape"),
     ),
     "graffiti": Phrases(
-        (
-            "A few thin strokes run over {subject}",
-            "Some scribbled lines cross the picture",
-            "Lines that do not belong here touch {subject}",
-        ),
-        (
-            "Thick strokes are scribbled across {subject}",
-            "Scribbles and writing cover parts of {subject}",
-            "Lines and letters hide much of {subject}",
-        ),
-        (
-            "The strokes are not part of the scene",
-            "I follow the surface under the strokes",
-            "Behind the lines the colours go on",
-        ),
+        "the strokes",
+        ("A few thin strokes cross {subject}", "Thin strokes touch {subject}"),
+        ("Strokes cross {subject}", "Scribbled lines run over {subject}"),
+        ("Thick strokes and letters cover parts of {subject}", "Thick strokes hide much of {subject}"),
+        ("The strokes are not part of the scene", "Behind the strokes the colours go on"),
     ),
     "watermark damage": Phrases(
-        (
-            "Faint smears show where patches were painted over",
-            "Patches near {subject} were lightly retouched",
-            "A few soft patches lie on {subject}",
-        ),
-        (
-            "Large patches of {subject} were painted over",
-            "Smeared rectangles replace parts of {subject}",
-            "Soft patches have taken parts of {subject} away",
-        ),
-        (
-            "The parts outside the smeared patches are genuine",
-            "What borders the patches tells what was there",
-            "Between the soft patches the picture is as it was",
-        ),
+        "the painted patches",
+        ("A few faint patches are painted over", "Faint painted patches lie on {subject}"),
+        ("Painted patches cover parts of {subject}", "Parts of {subject} are painted over"),
+        ("Large painted patches replace parts of {subject}", "Large parts of {subject} are painted over"),
+        ("The parts outside the painted patches are genuine", "The borders of the painted patches tell what was there"),
     ),
 }
 
 SUBJECTS = {
-    "object": ("the main object", "the object", "what is shown"),
-    "garment": ("the garment", "the cloth", "the piece of clothing"),
-    "which": ("the scene", "the object asked for", "what stands there"),
-    "count": ("the group of things", "each copy", "what is to be counted"),
-    "where": ("the place of the object", "the thing asked for", "each corner"),
+    "object": ("the main object", "the object"),
+    "garment": ("the garment", "the piece of clothing"),
+    "which": ("the scene", "the picture"),
+    "count": ("the scene", "the picture"),
+    "where": ("the scene", "the picture"),
+    "other": ("the scene", "the picture"),
 }
-"""Kind of question -> what a degradation can hide from its answer."""
+"""Kind of question -> what a degradation lies over."""
 
 UNHARMED = (
     "Nothing hides {subject}",
-    "The picture is clean, so {subject} can be seen as it is",
-    "No degradation gets in the way of {subject}",
-    "Nothing lies between me and {subject}",
-    "{subject} can be seen without any damage",
+    "No degradation hides {subject}",
     "I see no damage on {subject}",
-    "The picture shows {subject} as it should be",
-    "Light, focus and colour leave {subject} clear",
+    "{subject} is clear",
+    "{subject} can be seen clearly",
 )
 
-LOOKING = ("", "Here ", "On a closer look, ", "All in all, ", "Going by shape and colour, ")
+LEFT = {
+    "object": ("The shape is still clear", "The object can still be recognised"),
+    "garment": ("The cut is still clear", "The garment can still be recognised"),
+    "which": ("Single things are still clear", "Each thing can still be recognised"),
+    "count": ("Each copy is still clear", "The copies can still be counted"),
+    "where": ("The corners are still clear", "The place can still be recognised"),
+    "other": ("What is asked for is still clear", "What is asked for can still be recognised"),
+}
+"""Kind of question -> what a picture that has suffered little leaves of its answer."""
+
+HIDDEN = {
+    "object": ("The shape is hard to make out", "The object must be pieced together"),
+    "garment": ("The cut is hard to make out", "Seams and hems are hard to find"),
+    "which": ("Single things are hard to make out", "One thing is easily taken for another"),
+    "count": ("Single copies are hard to make out", "A copy is easily missed"),
+    "where": ("The corners are hard to tell apart", "The place is hard to make out"),
+    "other": ("What is asked for is hard to make out", "What is asked for is easily missed"),
+}
+"""The same of one that has suffered much."""
+
+MUCH = 1.0
+"""From this total intensity on a picture has suffered much; so it has where one degradation is heavy."""
+
+LOOKING = ("", "here, ")
 """How a sentence of `SEEN` may begin."""
 
+LOOKING_HARD = ("all in all, ", "even so, ", "still, ")
+"""The same after much has been reasoned around."""
+
+_SHOWN = (
+    "I see {cue}, so it is {a_thing}",
+    "I find {cue}, as {a_thing} would have",
+    "I make out {cue}, which fits {a_thing}",
+    "with {cue} it looks like {a_thing}",
+    "{cue} would fit {a_thing}",
+)
+
 SEEN = {
-    "object": (
-        "I can see {cue}, as {a_thing} has",
-        "I make out {cue}, which fits {a_thing}",
-        "with {cue} it looks like {a_thing}",
-        "I find {cue}, and that is {a_thing}",
-        "what I see is {a_thing} with {cue}",
-        "{cue} can be seen, so I think of {a_thing}",
-    ),
-    "garment": (
-        "I can see {cue}, as {thing} would show",
-        "with {cue} it looks like {thing}",
-        "I make out {cue}, which fits {thing}",
-        "I find {cue}, and that is how {thing} is made",
-        "what I see is {thing} with {cue}",
-        "{cue} can be seen, so I think of {thing}",
-    ),
+    "object": _SHOWN,
+    "garment": _SHOWN,
     "which": (
-        "at the {place} I can see {a_thing}",
-        "{a_thing} stands at the {place}",
-        "I find {cue} at the {place}, as {a_thing} has",
-        "I make out {a_thing} at the {place}",
+        "I see {cue} at the {place}, so there is {a_thing}",
+        "I find {cue} at the {place}, as {a_thing} would have",
+        "I make out {cue} at the {place}, which fits {a_thing}",
         "the {place} shows {cue}, so there is {a_thing}",
+        "at the {place} I see {cue}, which fits {a_thing}",
     ),
     "count": (
-        "over the corners I find {number} of the {thing}",
-        "the {thing} with {cue} comes {times}",
-        "I count {number} of the {thing}",
+        "I see {cue} {times}, so I count {number}",
         "I find {cue} {times}",
-        "corner after corner I count {number}",
+        "over the corners I find {cue} {times}",
+        "corner after corner I count {number} with {cue}",
+        "{cue} can be found {times}",
     ),
     "where": (
-        "the {thing} with {cue} stands at the {place}",
-        "I find {cue} at the {place}, which is the {thing}",
-        "of the corners the {place} holds the {thing}",
-        "I make out the {thing} at the {place}",
-        "it is the {place} that shows {cue}",
+        "I see {cue} at the {place}, so the {thing} is there",
+        "I find {cue} at the {place}, which fits the {thing}",
+        "the {place} shows {cue}, as the {thing} would",
+        "of the corners the {place} shows {cue}",
+        "at the {place} I see {cue}, so there is the {thing}",
+    ),
+    "other": (
+        'what I see fits "{answer}"',
+        'what can be seen speaks for "{answer}"',
+        'I look for what is asked and find "{answer}"',
+        'the picture speaks for "{answer}"',
+        'I make out what fits "{answer}"',
     ),
 }
+"""Kind of question -> the evidence; clauses that begin small."""
 
-OTHERS = (
-    "Beside it there is {others}",
-    "{others} can be seen too, but that is not asked for",
-    "There is {others} as well",
-)
+OTHERS = ("I see {others} as well", "Beside it I find {others}")
 
 AGAINST = (
-    "Nothing here speaks for {wrong}",
-    "For {wrong} I would expect {other_cue}",
-    "It is not {wrong}",
-    "I do not see {other_cue}, so it is not {wrong}",
+    "I do not see {other_cue}, so it is not {a_wrong}",
+    "For {a_wrong} I would expect {other_cue}",
+    "Nothing here speaks for {a_wrong}",
 )
+"""Why not another option, whose cue is known."""
 
-CONCLUSION = (
-    "{because} the answer is {answer}",
-    "{because} I answer {answer}",
-    "{because} it must be {answer}",
-    "{because} my answer is {answer}",
-    "{because} {answer} is right",
-    "{because} that makes it {answer}",
-)
+AGAINST_UNKNOWN = ('Nothing here speaks for "{wrong}"', 'What I see does not fit "{wrong}"')
+"""The same where it is not."""
 
-BECAUSE = {
-    "none": (
-        "As the picture is clean,",
-        "With a clear view,",
-        "As nothing is hidden,",
-        "In a clean picture like this",
-        "Since all of it can be seen,",
-    ),
-    "mild": (
-        "Despite slight {worst},",
-        "As the {worst} is mild,",
-        "With only a little {worst},",
-        "The {worst} hides little, so",
-    ),
-    "strong": (
-        "Although {worst} hides much,",
-        "Even through strong {worst},",
-        "For all the {worst},",
-        "With what {worst} has left,",
-    ),
+CHECK = {
+    "object": ("Nothing in the picture speaks against it", "A second look shows the same"),
+    "garment": ("Nothing in the picture speaks against it", "A second look shows the same"),
+    "which": ("Nothing else in the scene fits", "A second look shows the same"),
+    "count": ("A second count gives the same", "I find no more of them"),
+    "where": ("No other corner fits", "The other corners show nothing like it"),
+    "other": ("Nothing in the picture speaks against it", "A second look shows the same"),
 }
+"""Kind of question -> the answer looked at once more."""
+
+DESPITE = {
+    "mild": ("despite {worst}, ", "in spite of {worst}, "),
+    "clear": ("despite {worst}, ", "through {worst}, "),
+    "heavy": ("even through {worst}, ", "for all {worst}, "),
+}
+"""Strength of the strongest degradation -> how a conclusion may begin."""
+
+CLEAN = ("", "in this clean picture, ", "with a clear view, ")
+"""The same where there is none."""
+
+_IT_IS = ("the answer is {a_answer}", "it is {a_answer}", "this is {a_answer}")
+_IT_MUST_BE = ("the answer is {answer}", "it must be {answer}", "I answer {answer}")
+
+CONCLUSION = {
+    "object": _IT_IS,
+    "garment": _IT_IS,
+    "which": ("the answer is {a_answer}", "it is {a_answer}", "there is {a_answer}"),
+    "count": _IT_MUST_BE,
+    "where": _IT_MUST_BE,
+    "other": ('the answer is "{answer}"', 'I answer "{answer}"', 'my answer is "{answer}"'),
+}
+"""Kind of question -> the answer; clauses that begin small."""
