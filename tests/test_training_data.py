@@ -2,16 +2,17 @@
 
 import json
 import shutil
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from degradations import REGISTRY, Recipe, degrade
+from degradations import COPIES, REGISTRY, Recipe, degrade
 from demo.chain import parse_chain, read_answer
 from training.chains import on_grid, write_answer, write_chain
-from training.corpus import read_corpus, read_things
+from training.corpus import SPLITS, Picture, read_corpus, read_things
 from training.data import pixels, read_samples, targets
 from training.embedded import INTENSITIES, build_processor, build_tokenizer
 from training.phrases import PHRASES, SEEN, SUBJECTS
@@ -50,9 +51,9 @@ def maker(corpus):
 
 
 def test_the_splits_share_no_picture(corpus):
-    train, validation = (read_corpus(corpus, split) for split in ("train", "validation"))
-    assert not {p.path for p in train} & {p.path for p in validation}
-    assert len(train) + len(validation) == 6 * 11
+    splits = [read_corpus(corpus, split) for split in SPLITS]
+    assert sum(len(pictures) for pictures in splits) == 6 * 11
+    assert len({picture.path for pictures in splits for picture in pictures}) == 6 * 11
 
 
 def test_a_corpus_of_tables_is_read(tmp_path):
@@ -70,6 +71,28 @@ def test_a_corpus_of_tables_is_read(tmp_path):
     assert (bird.thing.name, bird.cutout) == ("bird", True)
 
 
+def test_a_twentieth_of_a_tables_training_pictures_is_for_development(tmp_path):
+    rows = [{"image": f"{number}.png", "label": "beagle", "split": "train"} for number in range(1000)]
+    rows += [{"image": f"other/{number}.png", "label": "beagle", "split": "validation"} for number in range(1000)]
+    (tmp_path / "photos.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    train, development, validation = (read_corpus(tmp_path, split) for split in SPLITS)
+    assert 30 <= len(development) <= 70 and len(train) + len(development) == len(validation) == 1000
+
+
+def test_a_cutout_is_named_by_its_description_first(tmp_path):
+    described = [
+        ("animals/birds", "A Barn OWL."), ("animals/birds", "Something else"), ("animals/birds", "A rubber duck"),
+        ("no/such", "A slice of pizza"), ("no/such", "Nothing known"), ("animals/birds", "An owlet"),
+    ]  # fmt: skip
+    rows = [
+        {"image": f"{number}.png", "category": category, "description": text, "split": "validation"}
+        for number, (category, text) in enumerate(described)
+    ]
+    (tmp_path / "cutouts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    things = [picture.thing and picture.thing.name for picture in read_corpus(tmp_path, "validation")]
+    assert things == ["owl", "bird", None, "pizza", None, "bird"]
+
+
 def test_an_empty_corpus_says_what_to_do(tmp_path):
     with pytest.raises(ValueError, match="give a folder of photos"):
         read_corpus(tmp_path, "train")
@@ -81,7 +104,25 @@ def test_the_vocabulary_has_no_label_twice():
         labels = [label.lower() for row in rows[group] for label in row["labels"]]
         assert len(labels) == len(set(labels))
         assert all(row["cue"] for row in rows[group])
-    assert len(read_things()) == sum(len(row["labels"]) for group in rows.values() for row in group)
+    assert len(read_things()) == sum(len(row["labels"]) for group in ("objects", "garments") for row in rows[group])
+    names = {row["name"] for row in rows["objects"]}
+    assert {entry["name"] for entry in rows["described"]} <= names | {None}
+    assert all({*row.get("also", ())} <= names - {row["name"]} for row in rows["objects"])
+    phrases = [phrase for entry in rows["described"] for phrase in entry["words"]]
+    assert len(phrases) == len(set(phrases))
+
+
+def test_no_option_beside_the_answer_is_right_too():
+    """A photo of an owl is never offered "bird" beside "owl"; one of a bird may be offered "owl"."""
+    things = read_things()
+    pictures = [
+        Picture(Path("examples/cat.jpg"), things["object", label], False, "test", "train")
+        for label in ("owl", "bird", "dog", "car", "cup", "chair")
+    ]
+    maker = QuestionMaker(pictures, still=True)
+    asked = [maker.draw(np.random.default_rng(seed), "object") for seed in range(60)]
+    assert not any(question.answer == "owl" and "bird" in question.options for question in asked)
+    assert any(question.answer == "bird" and "owl" in question.options for question in asked)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -99,7 +140,7 @@ def test_questions_have_their_answer_among_the_options(maker, kind):
 
 
 def test_a_cutout_stands_where_the_answer_says(maker):
-    colours = {"fish": (255, 0, 0), "bird": (0, 255, 0), "fruit": (255, 255, 0), "clothing": (0, 0, 255)}
+    colours = {"fish": (255, 0, 0), "bird": (0, 255, 0), "banana": (255, 255, 0), "robe": (0, 0, 255)}
     for seed in range(30):
         question = maker.draw(np.random.default_rng(seed), "where")
         array = np.asarray(question.image).astype(int)
@@ -109,7 +150,7 @@ def test_a_cutout_stands_where_the_answer_says(maker):
 
 
 def test_as_many_cutouts_as_the_answer_says(maker):
-    colours = {"fish": (255, 0, 0), "bird": (0, 255, 0), "fruit": (255, 255, 0), "clothing": (0, 0, 255)}
+    colours = {"fish": (255, 0, 0), "bird": (0, 255, 0), "banana": (255, 255, 0), "robe": (0, 0, 255)}
     for seed in range(30):
         question = maker.draw(np.random.default_rng(seed), "count")
         array = np.asarray(question.image).astype(int)
@@ -155,6 +196,35 @@ def test_a_sample_is_its_clean_picture_degraded_as_it_says(corpus, tmp_path):
     for row in read_samples(tmp_path):
         clean, degraded = Image.open(row["clean"]).convert("RGB"), Image.open(row["image"]).convert("RGB")
         assert np.array_equal(degrade(np.asarray(clean), row["recipe"], row["seed"]), np.asarray(degraded))
+
+
+def test_only_training_photos_are_taken_in_sections(tmp_path):
+    """On the two other splits figures are compared, so every run sees the same whole photos."""
+    rows = []
+    for number, (label, split) in enumerate(product(("beagle", "pizza"), ("train", "development", "validation"))):
+        Image.effect_noise((400, 300), 90).save(tmp_path / f"{number}.png")
+        rows.append({"image": f"{number}.png", "label": label, "split": split})
+    (tmp_path / "photos.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for split in ("train", "development", "validation"):
+        synthesize(tmp_path, tmp_path / split, count=6, split=split, workers=1)
+        whole = []
+        for row in read_samples(tmp_path / split):
+            (photo,) = row["made_of"]
+            assert rows[int(Path(photo).stem)]["split"] == split
+            expected = fit_inside(Image.open(photo).convert("RGB"), 224)
+            whole.append(np.array_equal(np.asarray(expected), np.asarray(Image.open(row["clean"]))))
+        assert all(whole) if split != "train" else not any(whole)
+
+
+def test_a_corpus_is_degraded_by_the_published_protocol(corpus, tmp_path):
+    synthesize(corpus, tmp_path, count=4, copies=True, workers=1)
+    for row in read_samples(tmp_path):
+        (name,) = Recipe.parse(row["recipe"])
+        assert row["recipe"] == f"{name}(0.9)" and tmp_path / row["copies"]["100"] == Path(row["image"])
+        clean = np.asarray(Image.open(row["clean"]).convert("RGB"))
+        for copy, intensity in COPIES.items():
+            degraded = np.asarray(Image.open(tmp_path / row["copies"][copy]).convert("RGB"))
+            assert np.array_equal(degrade(clean, {name: intensity}, row["seed"]), degraded)
 
 
 def test_a_folder_without_samples_says_what_to_do(tmp_path):
@@ -224,9 +294,10 @@ def test_chains_are_phrased_with_variety_and_repeatably():
 
 def test_every_degradation_and_every_kind_has_its_phrases():
     assert set(PHRASES) == set(REGISTRY)
-    assert set(SUBJECTS) == set(SEEN) == set(WORDING) == set(KINDS)
+    assert set(WORDING) == set(KINDS)
+    assert set(SUBJECTS) == set(SEEN) == {*KINDS, "other"}
     for phrases in PHRASES.values():
-        assert all(len(options) >= 2 for options in (phrases.mild, phrases.strong, phrases.remedy))
+        assert all(len(options) >= 2 for options in (phrases.mild, phrases.clear, phrases.heavy, phrases.remedy))
 
 
 def test_a_grid_never_rounds_a_degradation_away():
