@@ -1,20 +1,24 @@
 """Samples read back for training: pictures as tensors, recipes as targets."""
 
+import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageEnhance
 from torch.utils.data import Dataset
+from tqdm import tqdm
 
 from degradations import REGISTRY, Recipe
+from degradations.jobs import read_table
 
 TYPES = list(REGISTRY)
 
 
 def read_samples(folder: Path, limit: int | None = None) -> list[dict]:
-    """Rows of ``training.synthesize`` with absolute picture paths.
+    """Rows of ``training.synthesize`` with the pictures' paths made whole; those with an error are left out.
 
     Raises:
         ValueError: the folder holds no samples.
@@ -23,9 +27,29 @@ def read_samples(folder: Path, limit: int | None = None) -> list[dict]:
     table = folder / "samples.jsonl"
     if not table.exists():
         raise ValueError(f"{folder} holds no samples.jsonl; make it with python -m training.synthesize")
-    rows = [json.loads(line) for line in table.read_text().splitlines()[:limit]]
+    rows = [row for line in table.read_text().splitlines() if "error" not in (row := json.loads(line))][:limit]
     for row in rows:
-        row["image"], row["clean"] = str(folder / row["image"]), str(folder / row["clean"])
+        row["image"], row["clean"] = str(folder / row["image"]), row["clean"] and str(folder / row["clean"])
+        if "copies" in row:
+            row["copies"] = {name: str(folder / path) for name, path in row["copies"].items()}
+        if "more_images" in row:
+            row["more_images"] = [str(folder / path) for path in row["more_images"]]
+    return rows
+
+
+def read_chained(folder: Path, limit: int | None = None) -> list[dict]:
+    """The rows that have a chain, with the key ``"chain"`` beside those of `read_samples`; rejected ones are left out.
+
+    Raises:
+        ValueError: no chains were written for the folder yet, or none for any of its samples.
+    """
+    table = Path(folder) / "chains.jsonl"
+    if not table.exists():
+        raise ValueError(f"{folder} holds no chains.jsonl; write it with python -m training.write {folder}")
+    chains = {row["id"]: row["chain"] for row in read_table(table)}
+    rows = [row | {"chain": chains[row["id"]]} for row in read_samples(folder) if row["id"] in chains][:limit]
+    if not rows:
+        raise ValueError(f"no row of {table} belongs to a sample; write it anew with python -m training.write {folder}")
     return rows
 
 
@@ -34,6 +58,12 @@ def ordinary_variation(image: Image.Image, rng: np.random.Generator) -> Image.Im
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         image = enhance(image).enhance(rng.uniform(0.8, 1.2))
     return image
+
+
+def read_picture(path: str | Path) -> Image.Image:
+    """A stored picture, RGB."""
+    with Image.open(path) as image:
+        return image.convert("RGB")
 
 
 def pixels(image: Image.Image, size: int) -> torch.Tensor:
@@ -50,60 +80,64 @@ def targets(recipe: Recipe) -> tuple[torch.Tensor, torch.Tensor]:
     return (intensity > 0).float(), intensity
 
 
-class PerceptionSamples(Dataset):
-    """Degraded pictures with their recipes, each with a clean picture under ordinary variation and what it shows.
+class DegradedViews(Dataset):
+    """Degraded pictures seen several times, each time as another section, mirrored half of the time.
 
-    ``things`` maps names to class numbers; composed scenes show several things and have none (-1).
+    View n follows from (seed, n) alone.
+
+    Args:
+        rows: samples.
+        verdicts: what a classifier says of every position of their clean pictures, float16 (rows, 7 * 7, classes).
+        views: how many there are.
+        small_share: share of batches that are sections of 160×160 pixels.
     """
 
-    def __init__(self, rows: list[dict], things: dict[str, int], size: int, seed: int = 0):
-        self.rows, self.things, self.size, self.seed = rows, things, size, seed
+    SIZE, SMALL, PATCH = 224, 160, 32
+
+    def __init__(self, rows: list[dict], verdicts: np.ndarray, views: int, seed: int, small_share: float = 0.0):
+        self.rows, self.verdicts, self.views, self.seed, self.small_share = rows, verdicts, views, seed, small_share
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return self.views
 
-    def __getitem__(self, index: int) -> dict:
-        return self.degraded(index) | self.clean(index)
+    def __getitems__(self, numbers: list[int]) -> list[dict[str, torch.Tensor]]:
+        """A whole batch, as DataLoader asks for it, of one size."""
+        small = np.random.default_rng([self.seed, numbers[0], 1]).random() < self.small_share
+        return [self.view(number, self.SMALL if small else self.SIZE) for number in numbers]
 
-    def degraded(self, index: int) -> dict:
-        row = self.rows[index]
-        presence, intensity = targets(Recipe.parse(row["recipe"]))
-        with Image.open(row["image"]) as image:
-            return {"degraded": pixels(image, self.size), "presence": presence, "intensity": intensity}
+    def view(self, number: int, size: int) -> dict[str, torch.Tensor]:
+        """View `number`.
 
-    def clean(self, index: int) -> dict:
-        row = self.rows[index]
-        rng = np.random.default_rng([self.seed, row["id"]])
-        one_thing = row["kind"] in ("object", "garment")
-        with Image.open(row["clean"]) as image:
-            clean = pixels(ordinary_variation(image, rng), self.size)
-        return {"clean": clean, "thing": self.things[row["thing"]] if one_thing else -1}
-
-
-class FlippedSamples(PerceptionSamples):
-    """The same for training: flipped anew in every draw, and a clean picture only for one sample in `clean_every`.
-
-    Degraded pictures are flipped both ways, which changes no degradation; clean ones left to right only. The flips come
-    from torch's global generator, which a checkpoint of the trainer keeps.
-    """
-
-    def __init__(self, rows: list[dict], things: dict[str, int], size: int, seed: int = 0, clean_every: int = 1):
-        super().__init__(rows, things, size, seed)
-        self.clean_every = clean_every
-
-    def __getitems__(self, indices: list[int]) -> list[dict]:
-        """A whole batch, as DataLoader asks for it: its items 0, clean_every, … have the clean picture too."""
-        items = []
-        for position, index in enumerate(indices):
-            item = self.degraded(index)
-            item["degraded"] = _flip(_flip(item["degraded"], -1), -2)
-            if position % self.clean_every == 0:
-                item |= self.clean(index)
-                item["clean"] = _flip(item["clean"], -1)
-            items.append(item)
-        return items
+        Returns:
+            ``pixel_values`` (3, size, size), ``presence`` and ``intensity`` (16,), ``verdict`` (positions, classes).
+        """
+        rng = np.random.default_rng([self.seed, number])
+        index = number % len(self.rows)
+        side, positions = self.SIZE // self.PATCH, size // self.PATCH
+        top, left = rng.integers(side - positions + 1, size=2)
+        verdict = torch.from_numpy(np.array(self.verdicts[index])).unflatten(0, (side, side))
+        verdict = verdict[top : top + positions, left : left + positions]
+        picture = pixels(read_picture(self.rows[index]["image"]), self.SIZE)
+        view = picture[:, top * self.PATCH :, left * self.PATCH :][:, :size, :size]
+        if rng.random() < 0.5:
+            view, verdict = view.flip(-1), verdict.flip(1)
+        presence, intensity = targets(Recipe.parse(self.rows[index]["recipe"]))
+        return {"pixel_values": view, "presence": presence, "intensity": intensity, "verdict": verdict.flatten(0, 1)}
 
 
-def _flip(picture: torch.Tensor, axis: int) -> torch.Tensor:
-    """Along one axis, half of the time."""
-    return picture.flip(axis) if torch.rand(()) < 0.5 else picture
+def cached(folder: Path, name: str, source: str, shape: tuple[int, ...], batches: Iterable[np.ndarray]) -> np.ndarray:
+    """An array that is computed once and kept on disk, float16, in a file named after what it follows from."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}-{hashlib.sha256(source.encode()).hexdigest()[:12]}.f16"
+    if not path.exists():
+        unfinished = path.with_suffix(".tmp")
+        array = np.memmap(unfinished, np.float16, "w+", shape=shape)
+        position = 0
+        with tqdm(total=len(array), desc=name) as bar:
+            for batch in batches:
+                array[position : position + len(batch)] = batch
+                position += len(batch)
+                bar.update(len(batch))
+        array.flush()
+        unfinished.rename(path)
+    return np.memmap(path, np.float16, "r", shape=shape)

@@ -5,10 +5,12 @@ Vision tower: EfficientNet-Lite0 with its published ImageNet weights (Apache-2.0
 tokenizer made for the chain: one token for every tag, every degradation and every intensity.
 """
 
+from pathlib import Path
 from types import MethodType
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     CLIPImageProcessorPil,
@@ -107,8 +109,8 @@ def build_model(
             hidden_size=hidden,
             intermediate_size=3 * hidden,
             num_hidden_layers=layers,
-            num_attention_heads=hidden // 64,
-            num_key_value_heads=hidden // 64,
+            num_attention_heads=hidden // 32,
+            num_key_value_heads=hidden // 32,
             max_position_embeddings=4096,
             tie_word_embeddings=True,
             pad_token_id=tokenizer.pad_token_id,
@@ -152,6 +154,24 @@ def load_imagenet_tower(tower: torch.nn.Module) -> torch.nn.Linear:
             value.fill_(20.0 if key.endswith("expand.bias") else 0.0)
     tower.load_state_dict(state)
     return classifier
+
+
+EYES = "eyes.safetensors"
+"""What `training.perceive` makes: tower, projector and heads, each under its name."""
+
+
+def load_eyes(model: FastVlmForConditionalGeneration, folder: Path) -> None:
+    """Load the tower and the projector that `training.perceive` made.
+
+    Raises:
+        FileNotFoundError: it has not finished there.
+    """
+    path = Path(folder) / EYES
+    if not path.exists():
+        raise FileNotFoundError(f"{folder} holds no {EYES}; make it with python -m training.perceive")
+    eyes = load_file(path)
+    for name, part in (("tower", model.model.vision_tower), ("projector", model.model.multi_modal_projector)):
+        part.load_state_dict({key.removeprefix(f"{name}."): eyes[key] for key in eyes if key.startswith(f"{name}.")})
 
 
 def rest_statistics(model: torch.nn.Module) -> None:

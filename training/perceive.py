@@ -1,122 +1,120 @@
 """The eyes: teach the embedded model's vision tower and projector to see degradations.
 
-``python -m training.perceive --samples data/train --output runs/perceive``
+``python -m training.perceive --config training/configs/perceive.yaml``
 
-Two linear heads on the mean of the projected image tokens name the degradations and their intensities on degraded
-pictures. On clean pictures under ordinary variation a third head names the main thing, and the tower is kept close to
-what it knew: its features must still give the ImageNet classifier's verdict. The heads stay beside the
-model for comparison.
+Two linear heads on the mean of the projected image tokens name the
+degradations and their intensities. What the tower knew of the world is kept: on clean pictures its features must still
+give the ImageNet classifier's verdict, and a third head must read from every projected token, of degraded pictures too,
+what the classifier said of that place on the clean one. The heads stay beside the tower: evaluation compares what the
+eyes see with what the words say.
 """
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
-from transformers import AutoModelForImageTextToText, AutoProcessor, Trainer, TrainingArguments, set_seed
+from transformers import Trainer, TrainingArguments, set_seed
 from trl import TrlParser
 
 from degradations import Recipe, Score
-from training.chains import write_chain
-from training.corpus import thing_numbers
-from training.data import TYPES, FlippedSamples, PerceptionSamples, read_samples
+from training.data import TYPES, DegradedViews, cached, pixels, read_picture, read_samples
 from training.embedded import (
+    EYES,
     IMAGE_SIZE,
-    INTENSITY_STEP,
+    IMAGE_TOKENS,
     build_model,
-    build_processor,
     build_tokenizer,
+    load_eyes,
     load_imagenet_tower,
-    rest_statistics,
 )
+from training.folding import fold, unfold
 from training.resume import finished_checkpoint
 
 
 @dataclass
 class PerceiveArguments:
     samples: Path = field(metadata={"help": "folder made by training.synthesize"})
-    start: Path | None = field(default=None, metadata={"help": "a model to go on from; default: the ImageNet tower"})
+    start: Path | None = field(default=None, metadata={"help": "eyes to go on from; default: the ImageNet tower"})
     heads_learning_rate: float = field(default=2e-3, metadata={"help": "the tower's is learning_rate"})
-    frozen_blocks: int = field(default=3, metadata={"help": "first blocks of the tower that rest"})
-    clean_every: int = field(default=3, metadata={"help": "one clean picture for so many degraded ones"})
+    small_share: float = field(default=0.67, metadata={"help": "share of batches of 160x160 sections: half the work"})
     limit: int | None = field(default=None, metadata={"help": "use the first samples only"})
-    validation: Path | None = field(default=None, metadata={"help": "samples to measure the heads on at the end"})
+    measured_on: Path | None = field(default=None, metadata={"help": "samples to measure the heads on at the end"})
 
 
 class Perception(nn.Module):
     """The model's tower and projector with the heads of this stage.
 
     Args:
-        model: the embedded vision-language model; trained in place.
-        things: number of names of the third head.
-        frozen_blocks: how many of the tower's first blocks rest; 0 trains all of it.
+        model: the embedded vision-language model; its projector is trained in place, its tower by `save_eyes`.
+        classifier: the ImageNet classifier on the tower's features, which rests.
     """
 
-    def __init__(self, model: nn.Module, things: int, frozen_blocks: int):
+    def __init__(self, model: nn.Module, classifier: nn.Linear):
         super().__init__()
-        self.tower = model.model.vision_tower
+        self.tower = fold(model.model.vision_tower)
         self.projector = model.model.multi_modal_projector
         width = model.config.text_config.hidden_size
         self.presence = nn.Linear(width, len(TYPES))
         self.intensity = nn.Linear(width, len(TYPES))
-        self.thing = nn.Linear(width, things)
-        self.teacher = build_teacher()
-        rest_statistics(self)  # a batch of degraded pictures has other statistics than a single clean one
+        self.thing = nn.Linear(width, classifier.out_features)
+        self.classifier = classifier.requires_grad_(False)
         depthwise_in_float32(self.tower)
-        if frozen_blocks:
-            for module in (self.tower.embeddings, *self.tower.encoder.blocks[:frozen_blocks]):
-                module.requires_grad_(False)
 
     def look(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pictures (batch, 3, size, size) -> mean features (batch, 1280), mean projected token (batch, width)."""
+        """Pictures (batch, 3, size, size) -> features (batch, positions, 1280), tokens (batch, positions, width)."""
         features = self.tower(pixel_values.contiguous(memory_format=torch.channels_last)).last_hidden_state
-        tokens = features.flatten(2).transpose(1, 2)
-        return features.mean((2, 3)), self.projector(tokens).mean(1)
+        features = features.flatten(2).transpose(1, 2)
+        return features, self.projector(features)
 
-    def forward(self, degraded, clean, presence, intensity, thing) -> dict[str, torch.Tensor]:
-        """Batch of pictures and targets (see `PerceptionSamples`; fewer clean pictures than degraded ones) -> loss."""
-        _, seen = self.look(degraded)
-        predicted = self.intensity(seen).sigmoid()
+    def forward(self, pixel_values, presence, intensity, verdict) -> dict[str, torch.Tensor]:
+        """A batch of `DegradedViews` -> loss."""
+        features, tokens = self.look(pixel_values)
+        seen = tokens.mean(1)
+        predicted = self.intensity(seen).float().sigmoid()
         named = functional.binary_cross_entropy_with_logits(self.presence(seen).float(), presence)
-        strength = (presence * (predicted.float() - intensity).abs()).sum() / presence.sum().clamp(min=1)
-        features, seen_clean = self.look(clean)
-        with torch.no_grad():
-            known = self.teacher(clean)
-        kept = functional.kl_div(
-            self.teacher.classifier(features).float().log_softmax(-1), known.float().softmax(-1), reduction="batchmean"
-        )
-        told = functional.cross_entropy(self.thing(seen_clean).float(), thing, ignore_index=-1, reduction="sum")
-        told = told / (thing >= 0).sum().clamp(min=1)
-        return {"loss": 4 * named + 4 * strength + 0.5 * kept + 0.2 * told}
+        strength = (presence * (predicted - intensity).abs()).sum() / presence.sum().clamp(min=1)
+        told = _divergence(verdict.flatten(0, 1), self.thing(tokens).flatten(0, 1))
+        clean = presence.sum(1) == 0
+        kept = features.new_zeros(())
+        if clean.any():
+            kept = _divergence(verdict[clean].mean(1), self.classifier(features[clean].mean(1)))
+        return {"loss": 4 * named + 4 * strength + 0.5 * kept + 0.3 * told}
 
 
-class _Teacher(nn.Module):
-    """The ImageNet classifier as published, frozen."""
-
-    def __init__(self, tower: nn.Module, classifier: nn.Linear):
-        super().__init__()
-        self.tower, self.classifier = tower, classifier
-        self.requires_grad_(False)
-
-    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        features = self.tower(pixel_values.contiguous(memory_format=torch.channels_last)).last_hidden_state
-        return self.classifier(features.mean((2, 3)))
+def _divergence(known: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
+    """Kullback-Leibler divergence of what is told from what is known, both logits (cases, classes), in nats a case."""
+    return functional.kl_div(
+        told.float().log_softmax(-1), known.float().log_softmax(-1), reduction="batchmean", log_target=True
+    )
 
 
-def build_teacher() -> _Teacher:
+@torch.no_grad()
+def judge(rows: list[dict], folder: Path, batch_size: int = 64) -> tuple[np.ndarray, nn.Linear]:
+    """What the ImageNet classifier says of every position of every clean picture, before the tower learns anything.
+
+    Returns:
+        Logits, float16 (rows, 49, 1000), kept on disk in `folder`; and the classifier.
+    """
     tower = build_model(build_tokenizer([])).model.vision_tower
-    return _Teacher(tower, load_imagenet_tower(tower))
+    classifier = load_imagenet_tower(tower)
+    tower = fold(tower)
 
+    def batches() -> Iterator[np.ndarray]:
+        for start in range(0, len(rows), batch_size):
+            pictures = [pixels(read_picture(row["clean"]), IMAGE_SIZE) for row in rows[start : start + batch_size]]
+            with torch.autocast("cpu", torch.bfloat16):
+                features = tower(torch.stack(pictures).contiguous(memory_format=torch.channels_last)).last_hidden_state
+            yield classifier(features.flatten(2).transpose(1, 2).float()).half().numpy()
 
-def collate(items: list[dict]) -> dict[str, torch.Tensor]:
-    """Stack the degraded pictures with their targets, and the fewer clean ones with theirs."""
-    batch = {key: torch.stack([item[key] for item in items]) for key in ("degraded", "presence", "intensity")}
-    with_clean = [item for item in items if "clean" in item]
-    batch["clean"] = torch.stack([item["clean"] for item in with_clean])
-    batch["thing"] = torch.tensor([item["thing"] for item in with_clean])
-    return batch
+    source = json.dumps([row["clean"] for row in rows])
+    return cached(folder, "verdicts", source, (len(rows), IMAGE_TOKENS, classifier.out_features), batches()), classifier
 
 
 def depthwise_in_float32(tower: nn.Module) -> None:
@@ -142,12 +140,12 @@ def measure(perception: Perception, rows: list[dict], batch_size: int = 64) -> S
     """What the heads make of degraded pictures: a type is there where its presence is likelier than not."""
     perception.eval()
     pairs = []
-    for start in tqdm(range(0, len(rows), batch_size), desc="validation"):
-        samples = PerceptionSamples(rows[start : start + batch_size], thing_numbers(), IMAGE_SIZE)
-        pictures = [samples.degraded(index)["degraded"] for index in range(len(samples))]
-        _, seen = perception.look(torch.stack(pictures))
+    for start in tqdm(range(0, len(rows), batch_size), desc="heads"):
+        batch = rows[start : start + batch_size]
+        _, tokens = perception.look(torch.stack([pixels(read_picture(row["image"]), IMAGE_SIZE) for row in batch]))
+        seen = tokens.mean(1)
         present, intensity = perception.presence(seen) > 0, perception.intensity(seen).sigmoid()
-        for row, there, strength in zip(samples.rows, present.tolist(), intensity.tolist(), strict=True):
+        for row, there, strength in zip(batch, present.tolist(), intensity.tolist(), strict=True):
             predicted = Recipe({name: s for name, t, s in zip(TYPES, there, strength, strict=True) if t})
             pairs.append((Recipe.parse(row["recipe"]), predicted))
     return Score.of(pairs)
@@ -161,9 +159,14 @@ def build_optimizer(perception: Perception, training: TrainingArguments, heads_r
     return torch.optim.AdamW(groups, training.learning_rate, weight_decay=training.weight_decay)
 
 
-def sample_text(row: dict) -> str:
-    """All that the language model will read and write about a sample: what the tokenizer is made of."""
-    return f"{row['question']}\n{' '.join(row['options'])}\n{write_chain(row, step=INTENSITY_STEP)}"
+def save_eyes(perception: Perception, model: nn.Module, path: Path) -> None:
+    """Tower, projector and heads as `training.embedded.load_eyes` and the evaluation read them."""
+    unfold(perception.tower, model.model.vision_tower)
+    parts = {"tower": model.model.vision_tower, "projector": model.model.multi_modal_projector}
+    parts |= {name: getattr(perception, name) for name in ("presence", "intensity", "thing")}
+    save_file(
+        {f"{name}.{key}": value for name, part in parts.items() for key, value in part.state_dict().items()}, path
+    )
 
 
 def main() -> None:
@@ -171,33 +174,32 @@ def main() -> None:
     arguments, training = parser.parse_args_and_config()
     set_seed(training.seed)
     rows = read_samples(arguments.samples, arguments.limit)
+    model = build_model(build_tokenizer([]))
     if arguments.start:
-        processor = AutoProcessor.from_pretrained(arguments.start)
-        model = AutoModelForImageTextToText.from_pretrained(arguments.start, dtype=torch.float32)
-    else:
-        processor = build_processor(build_tokenizer([sample_text(row) for row in rows]))
-        model = build_model(processor.tokenizer)
-    things = thing_numbers()
-    perception = Perception(model, len(things), arguments.frozen_blocks)
+        load_eyes(model, arguments.start)
+    output = Path(training.output_dir)
+    verdicts, classifier = judge(rows, output)
+    perception = Perception(model, classifier)
     training.remove_unused_columns = False
     training.label_names = ["presence"]
     trainer = Trainer(
         perception,
         training,
-        data_collator=collate,
-        train_dataset=FlippedSamples(rows, things, IMAGE_SIZE, training.seed, arguments.clean_every),
+        train_dataset=DegradedViews(
+            rows,
+            verdicts,
+            training.max_steps * training.train_batch_size,
+            training.seed,
+            arguments.small_share,
+        ),
         optimizers=(build_optimizer(perception, training, arguments.heads_learning_rate), None),
     )
-    trainer.train(resume_from_checkpoint=finished_checkpoint(training.output_dir))
-    # The heads stay beside the model: evaluation compares what the eyes see with what the words say.
-    model.save_pretrained(training.output_dir)
-    processor.save_pretrained(training.output_dir)
-    heads = {name: getattr(perception, name).state_dict() for name in ("presence", "intensity", "thing")}
-    torch.save(heads, Path(training.output_dir) / "heads.pt")
-    if arguments.validation:
-        score = measure(perception, read_samples(arguments.validation))
+    trainer.train(resume_from_checkpoint=finished_checkpoint(output))
+    save_eyes(perception, model, output / EYES)
+    if arguments.measured_on:
+        score = measure(perception, read_samples(arguments.measured_on))
         f1, error = ("–" if figure is None else f"{figure:.3f}" for figure in (score.f1, score.intensity_error))
-        print(f"the heads on {arguments.validation}: F1 {f1}, intensity error {error}")
+        print(f"the heads on {arguments.measured_on}: F1 {f1}, intensity error {error}")
 
 
 if __name__ == "__main__":

@@ -2,16 +2,17 @@
 
 ``python -m training.pretrain --config training/configs/pretrain.yaml``
 
-Half of the items are questions, answered directly, on clean pictures under ordinary variation and on a share of
+Two items in five are questions, answered directly, on clean pictures under ordinary variation and on a share of
 degraded ones; this is what the baseline does in the demo. Half of these hide a part of the picture: who knows every
-training photo by heart never looks at the options. A quarter asks ``NAMING`` on degraded pictures, answered by a TYPE
-block, so that the words for degradations and the numbers are there for the adapter to build on. A quarter is without
+training photo by heart never looks at the options. Two in five ask ``NAMING`` on degraded pictures, answered by a TYPE
+block, so that the words for degradations and the numbers are there for the adapter to build on. One in five is without
 pictures: the rest of a chain after its TYPE block, because an adapter cannot make up for words that its base has never
 written. The tower rests, so its features are computed once.
 """
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,18 +20,27 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
-from transformers import AutoModelForImageTextToText, AutoProcessor, Trainer, TrainingArguments, set_seed
+from torch.utils.data import Dataset
+from transformers import Trainer, TrainingArguments, set_seed
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from trl import TrlParser
 
 from degradations import Recipe
 from demo.chain import build_prompt, question_with_options
 from training.chains import on_grid, write_chain
-from training.corpus import read_things, thing_numbers
-from training.data import PerceptionSamples, read_samples
-from training.embedded import IMAGE_SIZE, IMAGE_TOKENS, INTENSITIES, INTENSITY_STEP
+from training.corpus import read_things
+from training.data import cached, ordinary_variation, pixels, read_picture, read_samples
+from training.embedded import (
+    IMAGE_SIZE,
+    IMAGE_TOKENS,
+    INTENSITIES,
+    INTENSITY_STEP,
+    build_model,
+    build_processor,
+    build_tokenizer,
+    load_eyes,
+)
+from training.folding import fold
 from training.questions import NUMBERS, OPTIONS, PLACES, WORDING
 from training.resume import finished_checkpoint
 
@@ -40,7 +50,7 @@ NAMING = "Which degradations are in this picture, and how strong are they?"
 @dataclass
 class PretrainArguments:
     samples: Path = field(metadata={"help": "folder made by training.synthesize"})
-    model: Path = field(metadata={"help": "output of training.perceive"})
+    eyes: Path = field(metadata={"help": "output of training.perceive"})
     limit: int | None = field(default=None, metadata={"help": "use the first samples only"})
     prompt_file: Path = field(
         default=Path("demo/embedded/prompt.txt"), metadata={"help": "prompt template of the degradation-aware side"}
@@ -55,16 +65,17 @@ class PretrainArguments:
 class TextSamples(Dataset):
     """Conversations over cached features, by item modulo `TASKS`.
 
-    Items 0 and 1 ask a question on a clean or (`degraded_share`) degraded picture, item 2 names the degradations of the
-    degraded picture, item 3 reads the chain without its picture.
+    Items 0 and 1 ask a question on a clean or (`degraded_share`) degraded picture, items 2 and 3 name the degradations
+    of the degraded picture, item 4 reads the chain without its picture.
     """
 
-    TASKS = 4
+    TASKS = 5
 
     def __init__(self, rows: list[dict], processor, template: str, arguments: PretrainArguments, seed: int):
         self.rows, self.processor, self.template = rows, processor, template
         self.arguments, self.seed = arguments, seed
         vocabulary = read_things().values()
+        self.right = {thing.name: thing.right for thing in vocabulary}
         self.names = {
             group: sorted({thing.name for thing in vocabulary if thing.group == group})
             for group in ("object", "garment")
@@ -86,7 +97,7 @@ class TextSamples(Dataset):
             hidden = rng.random() if rng.random() < self.arguments.hidden_share else 0.0
             shown = rng.random(IMAGE_TOKENS) >= hidden
             return {"picture": 2 * index + int(degraded), "shown": shown} | self._encode(image + question, "", answer)
-        if task == 2:
+        if task < 4:
             recipe = on_grid(Recipe.parse(row["recipe"]), INTENSITY_STEP)
             shown = np.ones(IMAGE_TOKENS, bool)
             asked = self._encode(image + NAMING, "", f"<TYPE>{recipe}<TYPE_END>")
@@ -114,7 +125,7 @@ class TextSamples(Dataset):
             return question_with_options(question, list(rng.permutation(row["options"]))), row["answer"]
         if rng.random() < self.arguments.open_share:
             return question, row["answer"]
-        wrong = [name for name in self.names[kind] if name != row["answer"]]
+        wrong = [name for name in self.names[kind] if name not in self.right[row["answer"]]]
         options = rng.permutation([row["answer"], *rng.choice(wrong, OPTIONS - 1, replace=False)])
         return question_with_options(question, list(options)), row["answer"]
 
@@ -189,32 +200,34 @@ class WithFeatures(nn.Module):
         return soft
 
 
-def cache_features(model: nn.Module, rows: list[dict], folder: Path, seed: int, batch_size: int = 64) -> np.ndarray:
+@torch.inference_mode()
+def cache_features(model: nn.Module, rows: list[dict], folder: Path, seed: int, batch_size: int = 32) -> np.ndarray:
     """Tower features of every clean (2n) and degraded (2n+1) picture, float16 (2 * rows, 49, 1280), kept on disk.
 
-    The file is named after what its content follows from: the tower's weights, the samples and the seed.
+    Clean pictures vary as a photographer's do.
     """
-    shape = (2 * len(rows), IMAGE_TOKENS, 1280)
+    tower = fold(model.model.vision_tower)
+
+    def both(row: dict) -> torch.Tensor:
+        clean = ordinary_variation(read_picture(row["clean"]), np.random.default_rng([seed, row["id"]]))
+        return torch.stack([pixels(picture, IMAGE_SIZE) for picture in (clean, read_picture(row["image"]))])
+
+    def batches() -> Iterator[np.ndarray]:
+        for start in range(0, len(rows), batch_size):
+            pictures = torch.cat([both(row) for row in rows[start : start + batch_size]])
+            with torch.autocast("cpu", torch.bfloat16):
+                seen = tower(pictures.contiguous(memory_format=torch.channels_last)).last_hidden_state
+            yield seen.flatten(2).transpose(1, 2).half().numpy()
+
     source = hashlib.sha256(json.dumps([rows, seed]).encode())
     for weight in model.model.vision_tower.state_dict().values():
         source.update(weight.numpy().tobytes())
-    path = folder / f"features-{source.hexdigest()[:12]}.f16"
-    if path.exists():
-        return np.memmap(path, np.float16, "r", shape=shape)
-    unfinished = path.with_suffix(".tmp")
-    features = np.memmap(unfinished, np.float16, "w+", shape=shape)
-    loader = DataLoader(PerceptionSamples(rows, thing_numbers(), IMAGE_SIZE, seed), batch_size)
-    tower = model.model.vision_tower.eval()
-    position = 0
-    for batch in tqdm(loader, desc="features"):
-        both = torch.stack([batch["clean"], batch["degraded"]], 1).flatten(0, 1)
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            seen = tower(both.contiguous(memory_format=torch.channels_last)).last_hidden_state
-        features[position : position + len(both)] = seen.flatten(2).transpose(1, 2).half().numpy()
-        position += len(both)
-    features.flush()
-    unfinished.rename(path)
-    return np.memmap(path, np.float16, "r", shape=shape)
+    return cached(folder, "features", source.hexdigest(), (2 * len(rows), IMAGE_TOKENS, 1280), batches())
+
+
+def sample_text(row: dict) -> str:
+    """All that the language model will read and write about a sample: what the tokenizer is made of."""
+    return f"{row['question']}\n{' '.join(row['options'])}\n{write_chain(row, step=INTENSITY_STEP)}"
 
 
 def main() -> None:
@@ -223,8 +236,9 @@ def main() -> None:
     set_seed(training.seed)
     training.remove_unused_columns = False
     rows = read_samples(arguments.samples, arguments.limit)
-    processor = AutoProcessor.from_pretrained(arguments.model)
-    model = AutoModelForImageTextToText.from_pretrained(arguments.model, dtype=torch.float32)
+    processor = build_processor(build_tokenizer([sample_text(row) for row in rows]))
+    model = build_model(processor.tokenizer)
+    load_eyes(model, arguments.eyes)
     model.model.vision_tower.requires_grad_(False)
     output = Path(training.output_dir)
     output.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,294 @@
+"""The embedded pair's own stages, eyes and words: each really run for a few steps on a few samples."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch.utils.data import default_collate
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from tests.training_runs import QUICK, run
+from training import perceive, pretrain
+from training.data import DegradedViews, pixels, read_picture, read_samples
+from training.embedded import (
+    INTENSITIES,
+    build_model,
+    build_processor,
+    build_tokenizer,
+    load_imagenet_tower,
+    rest_statistics,
+)
+from training.folding import fold, unfold
+from training.perceive import Perception, depthwise_in_float32
+
+
+def test_the_tower_keeps_what_imagenet_taught_it():
+    model = build_model(build_tokenizer([]))
+    classifier = load_imagenet_tower(model.model.vision_tower)
+    processor = build_processor(build_tokenizer([]))
+    image = Image.open("examples/cat.jpg").convert("RGB")
+    image.thumbnail((224, 224))
+    pixel_values = processor.image_processor(image, return_tensors="pt")["pixel_values"]
+    with torch.no_grad():
+        features = model.eval().model.vision_tower(pixel_values).last_hidden_state.mean((2, 3))
+    assert 281 <= classifier(features).argmax() <= 285  # ImageNet's five domestic cats
+
+
+def test_a_folded_tower_computes_the_same_and_unfolds_into_what_it_learned():
+    torch.manual_seed(0)
+    tower = build_model(build_tokenizer([])).model.vision_tower.eval()
+    pictures = torch.randn(2, 3, 96, 96)
+    folded = fold(tower)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+    with torch.no_grad():
+        before = tower(pictures).last_hidden_state
+        torch.testing.assert_close(folded(pictures).last_hidden_state, before, atol=1e-3, rtol=1e-3)
+        for parameter in folded.parameters():
+            parameter.mul_(1.01)
+        learned = folded(pictures).last_hidden_state
+        assert not torch.allclose(learned, before, atol=1e-2)
+        unfold(folded, tower)
+        torch.testing.assert_close(tower(pictures).last_hidden_state, learned, atol=1e-3, rtol=1e-3)
+
+
+def test_a_tower_whose_gates_do_something_is_not_folded():
+    tower = build_model(build_tokenizer([])).model.vision_tower
+    torch.nn.init.ones_(tower.encoder.blocks[2].squeeze_excite.expand.weight)
+    with pytest.raises(ValueError, match="squeeze-and-excitation"):
+        fold(tower)
+
+
+def test_perception_learns_and_leaves_the_classifier_alone(samples, tmp_path):
+    torch.manual_seed(0)
+    rows = read_samples(samples, 4)
+    verdicts, classifier = perceive.judge(rows, tmp_path)
+    perception = Perception(build_model(build_tokenizer([])), classifier).train()
+    batch = default_collate(DegradedViews(rows, verdicts, 4, seed=0).__getitems__([0, 1, 2, 3]))
+    optimizer = torch.optim.AdamW([p for p in perception.parameters() if p.requires_grad], 1e-4)
+    losses = []
+    for _ in range(4):
+        loss = perception(**batch)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert all(p.grad is None for p in perception.classifier.parameters())
+    assert all(p.grad is not None for p in perception.tower.embeddings.parameters())
+
+
+def test_what_was_known_is_kept_on_clean_pictures_only(samples, tmp_path):
+    """The term that ties the features to the classifier's verdict has no say on a degraded picture."""
+    rows = read_samples(samples, 2)  # the first is clean
+    verdicts, classifier = perceive.judge(rows, tmp_path)
+    perception = Perception(build_model(build_tokenizer([])), classifier)
+    views = DegradedViews(rows, verdicts, 2, seed=0)
+
+    def moved(number: int) -> float:
+        """How much the loss depends on the classifier."""
+        batch = default_collate(views.__getitems__([number]))
+        with torch.no_grad():
+            before = perception(**batch)["loss"]
+            classifier.bias[:10] += 5
+            after = perception(**batch)["loss"]
+            classifier.bias[:10] -= 5
+        return abs(after - before).item()
+
+    assert moved(0) > 0.01 and moved(1) == 0
+
+
+def test_the_classifiers_verdicts_know_the_place(samples, tmp_path):
+    rows = read_samples(samples, 1)
+    verdicts, _ = perceive.judge(rows, tmp_path)
+    assert verdicts.shape == (1, 49, 1000) and 281 <= verdicts[0].mean(0).argmax() <= 285  # a cat
+    (path,) = tmp_path.iterdir()
+    written = path.stat().st_mtime_ns
+    perceive.judge(rows, tmp_path)
+    assert path.stat().st_mtime_ns == written
+
+
+def test_the_embedded_stages_follow_each_other(samples, tmp_path, monkeypatch, capsys):
+    eyes, base = tmp_path / "eyes", tmp_path / "base"
+    run(perceive.main, monkeypatch, samples=samples, output_dir=eyes, max_steps=1, **QUICK)
+    run(pretrain.main, monkeypatch, samples=samples, eyes=eyes, output_dir=base, max_steps=2, **QUICK)
+    again = {"start": eyes, "output_dir": tmp_path / "again"}
+    run(perceive.main, monkeypatch, samples=samples, measured_on=samples, max_steps=1, **again, **QUICK)
+    assert "F1" in capsys.readouterr().out
+    seen, better, spoken = (load_all(folder) for folder in (eyes, tmp_path / "again", base))
+    towers = {key.removeprefix("tower."): value for key, value in seen.items() if key.startswith("tower.")}
+    of_base = {key.rpartition("vision_tower.")[2]: value for key, value in spoken.items() if "vision_tower" in key}
+    assert towers.keys() == of_base.keys()
+    assert all(torch.equal(value.half(), of_base[key].half()) for key, value in towers.items())
+    assert any(not torch.equal(better[f"tower.{key}"], value) for key, value in towers.items())
+    model, processor = AutoModelForImageTextToText.from_pretrained(base), AutoProcessor.from_pretrained(base)
+    assert max(path.stat().st_size for path in base.glob("*.safetensors")) < 9e6
+    content = [
+        {"type": "image", "image": Image.open("examples/cat.jpg").resize((224, 200))},
+        {"type": "text", "text": "?"},
+    ]
+    inputs = processor.apply_chat_template(
+        [{"role": "user", "content": content}], tokenize=True, return_dict=True, return_tensors="pt",
+        add_generation_prompt=True,
+    )  # fmt: skip
+    assert model.float().generate(**inputs, max_new_tokens=3).shape[1] > inputs["input_ids"].shape[1]
+
+
+def test_views_are_sections_that_keep_picture_and_verdict_together(samples):
+    """Of a picture whose every patch has a shade of its own, which the verdict repeats."""
+    rows = read_samples(samples, 1)
+    shades = np.arange(49, dtype=np.uint8).reshape(7, 7)
+    Image.fromarray(np.kron(shades, np.ones((32, 32), np.uint8))).convert("RGB").save(rows[0]["image"])
+    verdicts = shades.reshape(1, 49, 1).astype(np.float16)
+    views = DegradedViews(rows, verdicts, 1000, seed=0, small_share=0.5)
+    sizes, sections = set(), set()
+    for number in range(24):
+        (view,) = views.__getitems__([number])
+        size = view["pixel_values"].shape[-1]
+        middles = view["pixel_values"][0, 16::32, 16::32] * 128 + 127
+        assert view["pixel_values"].shape == (3, size, size) and middles.shape == (size // 32, size // 32)
+        torch.testing.assert_close(middles.flatten(), view["verdict"][:, 0].float())
+        sizes.add(size)
+        sections.add(tuple(middles.flatten().tolist()))
+    assert sizes == {160, 224} and len(sections) > 8
+    again = DegradedViews(rows, verdicts, 1000, seed=0, small_share=0.5).__getitems__([23])
+    torch.testing.assert_close(again[0]["pixel_values"], view["pixel_values"])
+
+
+def test_depthwise_convolutions_in_float32_change_no_gradient():
+    torch.manual_seed(0)
+    tower = build_model(build_tokenizer([])).model.vision_tower.eval()
+    picture = torch.randn(1, 3, 64, 64)
+
+    def gradients() -> list[torch.Tensor]:
+        tower.zero_grad()
+        tower(picture).last_hidden_state.square().mean().backward()
+        return [p.grad.clone() for p in tower.parameters() if p.grad is not None]
+
+    before, keys = gradients(), list(tower.state_dict())
+    depthwise_in_float32(tower)
+    assert list(tower.state_dict()) == keys
+    for plain, wrapped in zip(before, gradients(), strict=True):
+        torch.testing.assert_close(wrapped, plain)
+    inside = []
+    strided = next(m for m in tower.modules() if isinstance(m, torch.nn.Conv2d) and m.groups > 1 and m.stride[0] > 1)
+    strided.register_forward_hook(lambda module, given, result: inside.append((given[0].dtype, result.dtype)))
+    with torch.autocast("cpu", torch.bfloat16):
+        tower(picture)
+    assert inside[0][0] == inside[0][1]  # whoever comes next gets what came in
+
+
+@pytest.fixture
+def conversations(samples):
+    """Makes TextSamples of the first samples, changed by some columns, for some arguments."""
+
+    def make(count=None, columns=None, template="{question}", **arguments) -> pretrain.TextSamples:
+        rows = [row | (columns or {}) for row in read_samples(samples, count)]
+        processor = build_processor(build_tokenizer([pretrain.sample_text(row) for row in rows]))
+        plain = {"open_share": 0.0, "degraded_share": 0.0, "hidden_share": 0.0} | arguments
+        chosen = pretrain.PretrainArguments(samples, samples, **plain)
+        return pretrain.TextSamples(rows, processor, template, chosen, seed=0)
+
+    return make
+
+
+def test_pretraining_asks_names_and_reads(conversations):
+    items = conversations(template="{question}\nIn tags.")
+
+    def halves(item: dict) -> tuple[str, str]:
+        known = item["labels"].count(-100)
+        decode = items.processor.tokenizer.decode
+        return decode(item["input_ids"][:known]), decode(item["input_ids"][known:])
+
+    assert len(items) == 2 * 5 * 8
+    asked, answer = halves(items[0])
+    assert answer == "cat<|end|>" and "0. " in asked and asked.count("<image>") == 49
+    assert halves(items[1])[1] == "cat<|end|>" and halves(items[1])[0] != asked
+    assert halves(items[7])[1] == halves(items[8])[1] == "<TYPE>lens blur(0.5), gaussian noise(0.3)<TYPE_END><|end|>"
+    asked, chain = halves(items[9])
+    assert "<image>" not in asked and asked.endswith(
+        "In tags.<|end|><|assistant|><TYPE>lens blur(0.5), gaussian noise(0.3)<TYPE_END>"
+    )
+    assert chain.startswith("\n<INFLUENCE>") and chain.endswith("<ANSWER>cat<ANSWER_END><|end|>")
+    assert chain != halves(items[5 * 8 + 9])[1]  # other words in the second view
+    assert [items[n]["picture"] for n in (0, 5, 6, 7, 8, 9)] == [0, 2, 2, 3, 3, None]
+
+
+def test_some_questions_are_asked_on_degraded_and_on_partly_hidden_pictures(conversations):
+    items = conversations(degraded_share=0.5, hidden_share=0.5)
+    asked = [items[n] for n in range(len(items)) if n % 5 < 2]
+    assert {item["picture"] % 2 for item in asked} == {0, 1}
+    shown = [item["shown"].sum() for item in asked]
+    assert 0.2 < sum(count == 49 for count in shown) / len(shown) < 0.8 and min(shown) < 25
+    assert all(items[n]["shown"].all() for n in range(2, len(items), 5))
+    seen = pretrain.Collator(torch.ones(16, 49, 1280).numpy(), 0)(asked)["parts"][0]["features"]
+    assert (seen[..., 0].sum(1) == torch.tensor(shown)).all()
+
+
+def test_a_composed_scene_is_also_asked_where_its_thing_is(conversations):
+    scene = {"kind": "which", "thing": "cat", "place": "top left", "question": "Which of these is in the picture?"}
+    items = conversations(1, scene)
+    first, second = (items.processor.tokenizer.decode(items[n]["input_ids"]) for n in (0, 1))
+    assert first.endswith("cat<|end|>") and all(option in first for option in ("dog", "cat", "car", "hat"))
+    assert second.endswith("top left<|end|>") and "the cat" in second and "3. bottom right" in second
+
+
+def test_every_item_counts_the_same_in_pretraining():
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer([])
+    model = build_model(tokenizer, hidden=64, layers=1).eval()
+    words = pretrain.WithFeatures(model, tokenizer.convert_tokens_to_ids(INTENSITIES), 0.05)
+    image = [tokenizer.convert_tokens_to_ids("<image>")] * 49
+    short = {"picture": 0, "shown": np.ones(49, bool), "input_ids": [*image, 10, 11], "labels": [-100] * 50 + [11]}
+    long = {"picture": None, "input_ids": [10, 11, 12, 13], "labels": [-100, 11, 12, 13]}
+    collator = pretrain.Collator(torch.randn(1, 49, 1280).numpy(), tokenizer.pad_token_id)
+    alone = [words(**collator([item]))["loss"] for item in (short, long)]
+    together = words(**collator([long, short]))["loss"]
+    torch.testing.assert_close(together, sum(alone) / 2)
+    logits = model(input_ids=torch.tensor([long["input_ids"]])).logits[0, :-1]
+    expected = torch.nn.functional.cross_entropy(logits, torch.tensor([11, 12, 13]))
+    torch.testing.assert_close(alone[1], expected)
+
+
+def test_a_resting_tower_sees_the_same_in_training_as_in_the_demo():
+    torch.manual_seed(0)
+    model = build_model(build_tokenizer([]), hidden=64, layers=1)
+    pictures = torch.randn(2, 3, 224, 224)
+    with torch.no_grad():
+        expected = model.eval().model.vision_tower(pictures).last_hidden_state
+        rest_statistics(model)
+        model.train()
+        assert model.model.vision_tower.training
+        torch.testing.assert_close(model.model.vision_tower(pictures).last_hidden_state, expected)
+
+
+def load_all(folder: Path) -> dict[str, torch.Tensor]:
+    return {key: value for path in folder.glob("*.safetensors") for key, value in load_file(path).items()}
+
+
+def test_cached_features_are_made_once(samples, tmp_path):
+    model, rows = build_model(build_tokenizer([])), read_samples(samples, 3)
+    features = pretrain.cache_features(model, rows, tmp_path, seed=0, batch_size=2)
+    with torch.inference_mode():
+        expected = model.eval().model.vision_tower(pixels(read_picture(rows[1]["image"]), 224)[None])
+    difference = torch.from_numpy(features[3].copy()).float() - expected.last_hidden_state[0].flatten(1).T
+    assert difference.abs().mean() < 0.05  # bfloat16
+    (path,) = tmp_path.iterdir()
+    written = path.stat().st_mtime_ns
+    pretrain.cache_features(model, rows, tmp_path, seed=0)
+    assert path.stat().st_mtime_ns == written
+    with torch.no_grad():
+        next(model.model.vision_tower.parameters()).add_(0.1)
+    assert not np.array_equal(pretrain.cache_features(model, rows, tmp_path, seed=0), features)
+
+
+def test_neighbouring_intensities_are_nearly_right():
+    tokenizer = build_tokenizer([])
+    ids = tokenizer.convert_tokens_to_ids(INTENSITIES)
+    soft = pretrain.WithFeatures(torch.nn.Identity(), ids, 0.05).soft_targets(torch.tensor([ids[9], 7]), len(tokenizer))
+    assert torch.allclose(soft.sum(1), torch.ones(2))
+    assert soft[0].argmax() == ids[9]
+    assert soft[0, ids[8]] == soft[0, ids[10]] > soft[0, ids[7]] > 0
+    assert soft[1, 7] == 1
