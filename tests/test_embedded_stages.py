@@ -1,5 +1,6 @@
 """The embedded pair's own stages, eyes and words: each really run for a few steps on a few samples."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from tests.training_runs import QUICK, run
 from training import perceive, pretrain
-from training.data import DegradedViews, pixels, read_picture, read_samples
+from training.data import DegradedViews, pixels, read_pairs, read_picture, read_samples
 from training.embedded import (
     INTENSITIES,
     build_model,
@@ -262,6 +263,14 @@ def test_a_resting_tower_sees_the_same_in_training_as_in_the_demo():
         model.train()
         assert model.model.vision_tower.training
         torch.testing.assert_close(model.model.vision_tower(pictures).last_hidden_state, expected)
+
+
+def test_the_eyes_do_not_learn_from_samples_whose_clean_pictures_are_not_known(samples, tmp_path):
+    rows = [json.loads(line) | {"clean": None} for line in (samples / "samples.jsonl").read_text().splitlines()]
+    (tmp_path / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert len(read_samples(tmp_path)) == 8
+    with pytest.raises(ValueError, match=r"8 samples .* no clean picture, the first is 0"):
+        read_pairs(tmp_path)
 
 
 def load_all(folder: Path) -> dict[str, torch.Tensor]:

@@ -192,6 +192,16 @@ def test_useless_answers_are_asked_for_anew_and_then_the_sample_is_rejected(tmp_
     assert totals.tokens_in == TOKENS_IN * (asked - 10)
 
 
+def test_a_sample_without_its_clean_picture_is_rejected_before_anything_is_paid(tmp_path):
+    folder = fill(tmp_path / "samples", 1)
+    (row,) = rows_of(folder / "samples.jsonl")
+    (folder / "samples.jsonl").write_text(json.dumps(row | {"clean": None}) + "\n")
+    with ScriptedEndpoint() as server:
+        write(folder, server)
+    assert not server.asked
+    assert "clean picture" in rows_of(folder / "rejected.jsonl")[0]["reason"]
+
+
 def test_a_second_answer_may_do(tmp_path):
     def script(number, step, before):
         return say("no") if before == 0 else None

@@ -37,6 +37,19 @@ def read_samples(folder: Path, limit: int | None = None) -> list[dict]:
     return rows
 
 
+def read_pairs(folder: Path, limit: int | None = None) -> list[dict]:
+    """The rows of `read_samples` for a stage that looks at the clean picture beside the degraded one.
+
+    Raises:
+        ValueError: a sample's clean picture is not known, as after an import of degraded ones.
+    """
+    rows = read_samples(folder, limit)
+    lacking = [row["id"] for row in rows if row["clean"] is None]
+    if lacking:
+        raise ValueError(f"{len(lacking)} samples of {folder} have no clean picture, the first is {lacking[0]!r}")
+    return rows
+
+
 def read_chained(folder: Path, limit: int | None = None) -> list[dict]:
     """The rows that have a chain, with the key ``"chain"`` beside those of `read_samples`; rejected ones are left out.
 

@@ -174,6 +174,8 @@ class _Run:
     async def _write(self, sample: dict) -> str | None:
         """A sample's chain; None where the run is stopped on the way."""
         answer = write_answer(sample) if self.index else sample["answer"]
+        if sample["clean"] is None:
+            raise RejectedError("its clean picture, which the influence is seen by, is not known")
         try:
             recipe = on_grid(Recipe.parse(sample["recipe"]), self.step)
             # What cannot be written or compared is found before anything is paid.

@@ -24,7 +24,7 @@ from transformers import Trainer, TrainingArguments, set_seed
 from trl import TrlParser
 
 from degradations import Recipe, Score
-from training.data import TYPES, DegradedViews, cached, pixels, read_picture, read_samples
+from training.data import TYPES, DegradedViews, cached, pixels, read_pairs, read_picture, read_samples
 from training.embedded import (
     EYES,
     IMAGE_SIZE,
@@ -173,7 +173,7 @@ def main() -> None:
     parser = TrlParser((PerceiveArguments, TrainingArguments))
     arguments, training = parser.parse_args_and_config()
     set_seed(training.seed)
-    rows = read_samples(arguments.samples, arguments.limit)
+    rows = read_pairs(arguments.samples, arguments.limit)
     model = build_model(build_tokenizer([]))
     if arguments.start:
         load_eyes(model, arguments.start)

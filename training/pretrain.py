@@ -29,7 +29,7 @@ from degradations import Recipe
 from demo.chain import build_prompt, question_with_options
 from training.chains import on_grid, write_chain
 from training.corpus import read_things
-from training.data import cached, ordinary_variation, pixels, read_picture, read_samples
+from training.data import cached, ordinary_variation, pixels, read_pairs, read_picture
 from training.embedded import (
     IMAGE_SIZE,
     IMAGE_TOKENS,
@@ -235,7 +235,7 @@ def main() -> None:
     arguments, training = parser.parse_args_and_config()
     set_seed(training.seed)
     training.remove_unused_columns = False
-    rows = read_samples(arguments.samples, arguments.limit)
+    rows = read_pairs(arguments.samples, arguments.limit)
     processor = build_processor(build_tokenizer([sample_text(row) for row in rows]))
     model = build_model(processor.tokenizer)
     load_eyes(model, arguments.eyes)
