@@ -3,10 +3,13 @@
 Their texts are noise, but their files, classes, processors and adapters are those of the checkpoints they stand for.
 """
 
+import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
+from PIL import Image
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForImageTextToText,
@@ -30,6 +33,7 @@ from transformers import (
 )
 
 from demo.chain import TAGS
+from training.chains import write_chain
 
 SENTENCES = [
     "What is the main object in the picture? Answer with the option's index.",
@@ -109,13 +113,17 @@ def fast_vlm(folder: Path, seed: int = 0, hidden: int = 64, layers: int = 2, voc
     return _save(FastVlmForConditionalGeneration(config), words, folder)
 
 
-def qwen(folder: Path, seed: int = 0) -> Path:
-    """Write a Qwen2.5-VL; its processor's files are written one by one, as making it needs torchvision."""
+def qwen(folder: Path, seed: int = 0, text: dict | None = None, vision: dict | None = None) -> Path:
+    """Write a Qwen2.5-VL; its processor's files are written one by one, as making it needs torchvision.
+
+    Args:
+        text, vision: parts of the two configurations that are to be otherwise.
+    """
     torch.manual_seed(seed)
     words = tokenizer()
     rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 3, 3]}
     config = Qwen2_5_VLConfig(
-        text_config={"rope_parameters": rope, **_language(words)},
+        text_config={"rope_parameters": rope, **_language(words), **(text or {})},
         vision_config={
             "depth": 2,
             "fullatt_block_indexes": [1],
@@ -124,6 +132,7 @@ def qwen(folder: Path, seed: int = 0) -> Path:
             "intermediate_size": 64,
             "num_heads": 2,
             "out_hidden_size": 64,
+            **(vision or {}),
         },
         image_token_id=words.convert_tokens_to_ids("<|image_pad|>"),
         video_token_id=words.convert_tokens_to_ids("<|video_pad|>"),
@@ -189,6 +198,33 @@ def adapter(base: Path, folder: Path, seed: int = 1, **config) -> Path:
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.3)
     model.save_pretrained(folder)
+    return folder
+
+
+def samples(folder: Path, count: int = 8, size: int = 64) -> Path:
+    """Write a dataset folder as training.synthesize and training.write do: pictures all different, chains by the truth.
+
+    Every second sample is clean, every third has no options.
+    """
+    rows, chains = [], []
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        for kind in ("clean", "degraded"):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            noise = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(folder / kind / f"{number}.png")
+        options = ["dog", "cat", "car", "hat"] if number % 3 else []
+        row = {
+            "id": number, "image": f"degraded/{number}.png", "clean": f"clean/{number}.png", "seed": number,
+            "recipe": "lens blur(0.5), gaussian noise(0.3)" if number % 2 else "none", "kind": "object",
+            "source": "test", "question": "What is the main object?", "options": options, "answer": "cat",
+            "answer_index": 1 if options else None, "cue": "whiskers", "thing": "cat", "others": [], "place": "",
+            "count": 1, "made_of": [],
+        }  # fmt: skip
+        rows.append(row)
+        chains.append({"id": number, "chain": write_chain(row, step=0.05, index=False), "writer": "truth"})
+    for name, table in (("samples", rows), ("chains", chains)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in table))
     return folder
 
 

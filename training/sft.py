@@ -4,99 +4,106 @@
 ``accelerate launch -m training.sft --config …``
 
 The same script for the embedded base and for Qwen2.5-VL: a vision-language model, samples with chains, a LoRA adapter
-on the language model (``use_peft: true``) or all of it; the vision tower and the projector rest. A killed run goes on
-from its last checkpoint when started again.
+on the language model (``use_peft: true``) or all of it; vision tower and projector rest. A killed run goes on from its
+last checkpoint when the same command is started again.
+
+``target`` says what is learned: the chain; for the control the answer alone, asked for as the baseline is; for the
+ablation without reasoning the chain's TYPE and ANSWER. All three see the same samples in the same order.
 """
 
-import re
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Literal
 
-import torch
+from accelerate import PartialState
 from datasets import Dataset, Image, List
-from peft import get_peft_model
-from transformers import AutoModelForImageTextToText, PreTrainedModel, set_seed
-from trl import ModelConfig, SFTConfig, SFTTrainer, TrlParser, get_peft_config
+from transformers import set_seed
+from trl import ModelConfig, SFTConfig, SFTTrainer, TrlParser
 
-from demo.chain import DEFAULT_PROMPT, build_prompt, question_with_options
-from demo.checkpoints import OUTSIDE_LANGUAGE_MODEL, load_processor
-from training.chains import write_chain
-from training.data import read_samples
-from training.embedded import rest_statistics
+from demo.chain import DIRECT_PROMPT
+from training.chains import write_answer
 from training.resume import finished_checkpoint
+from training.stage import (
+    ANSWER,
+    CHAIN,
+    TYPES_AND_ANSWER,
+    StageArguments,
+    StageTrainer,
+    ask,
+    describe,
+    load_model,
+    load_processor,
+    types_and_answer,
+)
 
-RESTING = "|".join(OUTSIDE_LANGUAGE_MODEL)
-"""Parts of the names of modules that are not trained."""
+
+class Trainer(StageTrainer, SFTTrainer):
+    """TRL's, with the habits of a stage."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        # Every token counts the same, in whatever process and micro-batch: TRL's loss can do that for all models, but
+        # takes Qwen2.5-VL at its word that it cannot.
+        self.model_accepts_loss_kwargs = True
 
 
 @dataclass
-class SFTArguments:
-    samples: Path = field(metadata={"help": "folder made by training.synthesize"})
-    prompt_file: Path | None = field(default=None, metadata={"help": "prompt template; default: demo.chain's"})
-    intensity_step: float = field(default=0.01, metadata={"help": "grid of the intensities in the chains"})
-    answer_in_words: bool = field(default=False, metadata={"help": "answer by an option's words, not by its index"})
-    limit: int | None = field(default=None, metadata={"help": "use the first samples only"})
+class SFTArguments(StageArguments):
+    target: Literal["chain", "types_and_answer", "answer"] = field(
+        default=CHAIN, metadata={"help": "what is learned: the chain, the chain without reasoning, the answer alone"}
+    )
+    answer: Literal["words", "index"] = field(
+        default="index", metadata={"help": "how the target 'answer' names an option; in chains, as they were written"}
+    )
 
 
-def chain_dataset(rows: list[dict], template: str, intensity_step: float, seed: int, index: bool = True) -> Dataset:
+def sft_dataset(rows: list[dict], arguments: SFTArguments) -> Dataset:
     """Samples as TRL's prompt-completion rows; pictures are read when they are needed."""
+    template = DIRECT_PROMPT if arguments.target == ANSWER else arguments.template()
     dataset = Dataset.from_list(
         [
             {
                 "images": [row["image"]],
                 # Bare placeholders: pictures inside of messages do not survive Arrow.
-                "prompt": [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}],
-                "completion": [{"role": "assistant", "content": [{"type": "text", "text": chain}]}],
+                "prompt": [
+                    {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": ask(row, template)}]}
+                ],
+                "completion": [
+                    {"role": "assistant", "content": [{"type": "text", "text": completion(row, arguments)}]}
+                ],
             }
             for row in rows
-            for prompt in [build_prompt(question_with_options(row["question"], row["options"]), template)]
-            for chain in [write_chain(row, seed, intensity_step, index)]
         ]
     )
     return dataset.cast_column("images", List(Image(mode="RGB")))
 
 
-def load_model(model_config: ModelConfig) -> PreTrainedModel:
-    """The model with its LoRA adapter, or with all but the vision parts trainable."""
-    dtype = getattr(torch, model_config.dtype) if model_config.dtype not in (None, "auto") else model_config.dtype
-    model = AutoModelForImageTextToText.from_pretrained(
-        model_config.model_name_or_path,
-        dtype=dtype or torch.float32,
-        attn_implementation=model_config.attn_implementation,
-        trust_remote_code=False,
-    )
-    rest_statistics(model)
-    lora = get_peft_config(model_config)
-    if lora is not None:
-        lora.exclude_modules = rf".*({RESTING}).*"
-        return get_peft_model(model, lora)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad = not re.search(RESTING, name)
-    return model
+def completion(row: dict, arguments: SFTArguments) -> str:
+    """What is to be learned of a sample."""
+    if arguments.target == ANSWER:
+        return write_answer(row) if arguments.answer == "index" else row["answer"]
+    return types_and_answer(row["chain"]) if arguments.target == TYPES_AND_ANSWER else row["chain"]
 
 
 def main() -> None:
     parser = TrlParser((SFTArguments, SFTConfig, ModelConfig))
-    arguments, training, model_config = parser.parse_args_and_config()
-    set_seed(training.seed)
-    template = arguments.prompt_file.read_text().strip() if arguments.prompt_file else DEFAULT_PROMPT
-    rows = read_samples(arguments.samples, arguments.limit)
+    arguments, training, config = parser.parse_args_and_config()
     training.max_length = None  # a cut picture is no picture
-    processor = load_processor(model_config.model_name_or_path)
-    trainer = SFTTrainer(
-        load_model(model_config),
-        args=training,
-        train_dataset=chain_dataset(
-            rows, template, arguments.intensity_step, training.seed, index=not arguments.answer_in_words
-        ),
-        processing_class=processor,
-    )
-    trainer.train(resume_from_checkpoint=finished_checkpoint(training.output_dir))
-    trainer.save_model(training.output_dir)
-    processor.save_pretrained(training.output_dir)
-    if training.push_to_hub:
-        trainer.push_to_hub()
+    rows = arguments.read()
+    run = describe("SFT", arguments, training, config)
+    with run.alone_in(training.output_dir):
+        set_seed(training.seed)
+        checkpoint = finished_checkpoint(training.output_dir)
+        trainer = Trainer(
+            load_model(config, checkpoint=checkpoint, train_vision=arguments.train_vision),
+            args=training,
+            train_dataset=sft_dataset(rows, arguments),
+            processing_class=load_processor(config.model_name_or_path),
+            run=run,
+        )
+        trainer.train(resume_from_checkpoint=checkpoint)
+        trainer.finish()
 
 
 if __name__ == "__main__":
     main()
+    PartialState().destroy_process_group()  # or else a process may abort at its end, and take the others with it
