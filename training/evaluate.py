@@ -1,204 +1,260 @@
-"""Measure a pair on validation samples.
+"""Measure models on sample sets.
 
-``python -m training.evaluate --samples data/validation --output runs/evaluation``
+The shipped pair on one set::
 
-Both sides answer every question on its degraded and on its clean picture, greedily, in batches. Figures: completeness
-of the chains, F1 of the degradation types, mean intensity error, multiple-choice accuracy; over all and by source.
-Every answer is kept in OUTPUT/answers.jsonl as it comes, so that a run which was killed goes on and figures can be
-computed again.
+    python -m training.evaluate --preset embedded --samples data/validation --output runs/evaluation
+
+Any sides on any sets; the last side is the one that the others are compared with, picture by picture::
+
+    python -m training.evaluate --prompt-file demo/embedded/prompt.txt --max-new-tokens 320 \\
+        --side baseline=runs/base --side control=runs/base+runs/control:direct \\
+        --side sft=runs/base+runs/sft --side robust=runs/base+runs/grpo \\
+        --samples data/validation --samples natural=data/natural --samples data/protocol \\
+        --data data/train --output runs/evaluation
+
+A side is NAME=CHECKPOINT, which is asked directly, or NAME=CHECKPOINT+ADAPTER, which is asked for a chain; ``:direct``
+or ``:chain`` behind it says otherwise. A set is a folder made by ``training.synthesize``. Every question is asked on
+the clean and on the degraded picture, or where there are ``copies`` on those of every strength; greedily, in batches.
+
+OUTPUT receives ``answers.jsonl``, every answer as it comes, so that a run which was killed goes on and nothing is asked
+twice; ``results.json``, every figure with its 95 % bootstrap interval; ``results.md``, the same as tables.
 """
 
 import argparse
-import hashlib
 import json
-from collections.abc import Iterable
+import statistics
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import torch
-from PIL import Image
-from tqdm import tqdm
+from degradations.files import write_whole
+from degradations.jobs import StoppedError, alone_in
+from demo import checkpoints, models, settings
+from demo.chain import question_with_options
+from demo.streaming import stream
+from training import figures
+from training.answers import Asking, Replies, Side, answer_all, replies_of
+from training.data import read_chained, read_picture, read_samples
+from training.figures import DEGRADED, columns, differences, figures_by_type, intervals, photo_of, states_of, table
+from training.targets import check, targets_table
 
-from degradations import Recipe, Score
-from degradations.jobs import read_table
-from demo import models
-from demo.chain import parse_chain, question_with_options, read_answer
-from training.data import read_samples
+ANSWERS, RESULTS, REPORT = "answers.jsonl", "results.json", "results.md"
 
-PICTURES = {"degraded": "image", "clean": "clean"}
-"""State of the picture -> column of the samples."""
+SMALLEST_GROUP = 30
+"""Sources and kinds with fewer pictures are not told by themselves."""
 
-
-def answer_all(pair: models.Pair, rows: list[dict], path: Path, batch_size: int, max_new_tokens: int) -> list[dict]:
-    """Answers of both sides to all rows in both states, as ``{"id", "side", "state", "key", "text"}``.
-
-    Stored ones of the same checkpoints, prompts and samples, which the key tells, are not asked for again; those of
-    others stay in the file and count for nothing.
-    """
-    stored = list(read_table(path))
-    path.write_text("".join(json.dumps(answer) + "\n" for answer in stored))  # without a last line that was cut off
-    known = {(answer["key"], answer["state"]): answer for answer in stored}
-    answers = []
-    with path.open("a") as file:
-        for side in pair.sides:
-            source = fingerprint(side, max_new_tokens)
-            keys = {row["id"]: sample_key(source, row) for row in rows}
-            for state, column in PICTURES.items():
-                answers += [known[key, state] for key in keys.values() if (key, state) in known]
-                # Longest questions together: little padding.
-                missing = sorted(
-                    (row for row in rows if (keys[row["id"]], state) not in known), key=lambda row: len(question(row))
-                )
-                for start in tqdm(range(0, len(missing), batch_size), desc=f"{side.name}, {state} pictures"):
-                    batch = missing[start : start + batch_size]
-                    texts = generate(
-                        side, [row[column] for row in batch], [question(row) for row in batch], max_new_tokens
-                    )
-                    new = [
-                        {"id": row["id"], "side": side.name, "state": state, "key": keys[row["id"]], "text": text}
-                        for row, text in zip(batch, texts, strict=True)
-                    ]
-                    file.write("".join(json.dumps(answer) + "\n" for answer in new))
-                    file.flush()
-                    answers += new
-    return answers
+TIMED = 8
+"""Pictures that a speed is the median of."""
 
 
-def fingerprint(side: models.Side, max_new_tokens: int) -> str:
-    """What a side's greedy answers follow from: its name and prompt, its weights (a thousand of each), its budget."""
-    source = hashlib.sha256(json.dumps([side.name, side.prompt, side.adapter, max_new_tokens]).encode())
-    for name, weight in side.checkpoint.model.state_dict().items():
-        if side.adapter or "lora_" not in name:
-            some = weight.flatten()[:: max(1, weight.numel() // 1000)]
-            source.update(name.encode() + some.float().cpu().numpy().tobytes())
-    return source.hexdigest()
+def named_folder(text: str) -> tuple[str, Path]:
+    """``NAME=FOLDER``, or a folder, which is called by its last part."""
+    name, equals, folder = text.partition("=")
+    return (name, Path(folder)) if equals else (Path(text).name, Path(text))
 
 
-def sample_key(source: str, row: dict) -> str:
-    """16 hex digits for a side's answer to a sample, wherever its folder lies."""
-    sample = {name: value for name, value in row.items() if name not in PICTURES.values()}
-    return hashlib.sha256(json.dumps([source, sample]).encode()).hexdigest()[:16]
+# --- figures ---
 
 
-def question(row: dict) -> str:
-    return question_with_options(row["question"], row["options"])
-
-
-@torch.inference_mode()
-def generate(side: models.Side, paths: list[str], questions: list[str], max_new_tokens: int) -> list[str]:
-    """Greedy answers of one side to a batch of pictures and questions."""
-    checkpoint = side.checkpoint
-    pictures = [Image.open(path).convert("RGB") for path in paths]
-    inputs = checkpoint.inputs(pictures, [side.prompt_for(text) for text in questions])
-    options = (
-        {"adapter_names": [side.adapter or "__base__"] * len(paths)} if hasattr(checkpoint.model, "peft_config") else {}
-    )
-    output = checkpoint.model.generate(**inputs, do_sample=False, max_new_tokens=max_new_tokens, **options)
-    return checkpoint.processor.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-
-
-def figures(rows: Iterable[dict], answers: list[dict]) -> dict:
-    """Figures of a set of samples from its stored answers; None where there is nothing to measure."""
-    rows = {row["id"]: row for row in rows}
-    texts: dict[tuple[str, str], dict[int, str]] = {}
-    for answer in answers:
-        if answer["id"] in rows:
-            texts.setdefault((answer["side"], answer["state"]), {})[answer["id"]] = answer["text"]
-    chains = {
-        state: {index: parse_chain(text) for index, text in texts[("robust", state)].items()} for state in PICTURES
-    }
-    degraded = Score.of((Recipe.parse(rows[i]["recipe"]), chain.recipe) for i, chain in chains["degraded"].items())
-    clean = Score.of((Recipe(), chain.recipe) for chain in chains["clean"].values())
-    everything = [chain for state in chains.values() for chain in state.values()]
-    result = {
-        "samples": len(rows),
-        "chains complete": sum(chain.complete for chain in everything) / len(everything),
-        "types F1": degraded.f1,
-        "types precision": degraded.precision,
-        "types recall": degraded.recall,
-        "intensity error": degraded.intensity_error,
-        "inventions per clean picture": clean.inventions / len(rows),
-    }
-    for state in PICTURES:
-        final = {"baseline": texts[("baseline", state)], "robust": {i: c.answer for i, c in chains[state].items()}}
-        for side, answered in final.items():
-            result[f"accuracy, {state}, {side}"], result[f"no option named, {state}, {side}"] = choices(rows, answered)
-    return result
-
-
-def choices(rows: dict[int, dict], texts: dict[int, str]) -> tuple[float | None, float | None]:
-    """Shares of multiple-choice questions answered right, and answered without naming an option, which is wrong."""
-    asked = [i for i in texts if rows[i]["options"]]
-    chosen = {i: read_answer(texts[i], rows[i]["options"]) for i in asked}
-    if not asked:
-        return None, None
-    right = sum(chosen[i] == rows[i]["answer_index"] for i in asked)
-    return right / len(asked), sum(chosen[i] is None for i in asked) / len(asked)
-
-
-def by_type(rows: list[dict], answers: list[dict]) -> dict[str, dict]:
-    """F1 and intensity error of every degradation by itself, on degraded pictures."""
-    applied = {row["id"]: Recipe.parse(row["recipe"]) for row in rows}
-    pairs = [
-        (applied[answer["id"]], parse_chain(answer["text"]).recipe)
-        for answer in answers
-        if (answer["side"], answer["state"]) == ("robust", "degraded") and answer["id"] in applied
-    ]
+def measure(sides: Sequence[Side], sets: Mapping[str, list[dict]], replies: Replies) -> dict[str, dict]:
+    """The figures of every set, as JSON can hold them."""
     result = {}
-    for name in sorted({name for pair in pairs for recipe in pair for name in recipe}):
-        score = Score.of([tuple(Recipe({name: recipe.get(name, 0.0)}) for recipe in pair) for pair in pairs])
-        result[name] = {"F1": score.f1, "intensity error": score.intensity_error}
+    for name, rows in sets.items():
+        cells = {side.name: columns(rows, replies[side.name, name], side.chain) for side in sides}
+        main, photos = sides[-1].name, [photo_of(row) for row in rows]
+        result[name] = {"states": states_of(rows), **_section(cells, main, photos, range(len(rows)))}
+        for grouping in ("source", "kind"):
+            groups = _groups([row[grouping] for row in rows])
+            result[name][f"by {grouping}"] = {key: _section(cells, main, photos, own) for key, own in groups.items()}
+        weights = figures.weights(photos)
+        result[name]["by type"] = {
+            side.name: {key: intervals(found) for key, found in figures_by_type(cells[side.name], weights).items()}
+            for side in sides
+            if side.chain
+        }
     return result
 
 
-def source_of(row: dict) -> str:
-    """The three families that are reported: garments, natural photos, composed scenes."""
-    return {"garment": "garments", "object": "natural photos"}.get(row["kind"], "composed scenes")
+def _section(cells: dict[str, figures.Columns], main: str, photos: list, places: Sequence[int]) -> dict:
+    """Figures of some of the pictures: of each side, and how far the main one is above each other one."""
+    places = list(places)
+    own_photos = [photos[place] for place in places]
+    weights = figures.weights(own_photos)
+    found = {
+        side: figures.figures({key: column[places] for key, column in own.items()}, weights)
+        for side, own in cells.items()
+    }
+    return {
+        "samples": len(places),
+        "photos": len(set(own_photos)),
+        "sides": {side: intervals(own) for side, own in found.items()},
+        "differences": {
+            f"{main} - {side}": intervals(differences(found[main], own)) for side, own in found.items() if side != main
+        },
+    }
 
 
-def table(columns: dict[str, dict]) -> str:
-    """Figures side by side as Markdown."""
-    names = list(next(iter(columns.values())))
-    lines = ["| | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
-    for name in names:
-        lines.append(f"| {name} | " + " | ".join(_shown(column.get(name)) for column in columns.values()) + " |")
-    return "\n".join(lines)
+def _groups(labels: list[str]) -> dict[str, list[int]]:
+    """Places of each label that is frequent enough; none where all are of one."""
+    frequent = [label for label, count in Counter(labels).most_common() if count >= SMALLEST_GROUP]
+    if len(set(labels)) < 2:
+        return {}
+    return {label: [place for place, own in enumerate(labels) if own == label] for label in frequent}
 
 
-def _shown(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return str(value) if isinstance(value, int) else f"{value:.3f}"
+def measure_chains(folder: Path, tokenizer) -> dict:
+    """The figures of a dataset's written chains, as if a side had said them about its degraded pictures."""
+    rows = read_chained(folder)
+    replies = replies_of([row["chain"] for row in rows], tokenizer)
+    told = columns(rows, {DEGRADED: replies}, chain=True)
+    found = figures.figures(told, figures.weights([photo_of(row) for row in rows]))
+    return {"samples": len(rows), **intervals(found)}
 
 
-def main() -> None:
+def measure_speed(spec: settings.Spec, rows: list[dict]) -> dict[str, float]:
+    """Median tokens a second of both sides of a pair, streamed at once as the demo does; the first call warms up."""
+    pair = models.load_pair(spec, fallback=False)
+    speeds = {side.name: [] for side in pair.sides}
+    for row in [rows[0], *rows[:TIMED]]:
+        question = question_with_options(row["question"], row["options"])
+        for event in stream(pair, pair.fit(read_picture(row["image"])), question):
+            if event.done and event.stats.tokens_per_s:
+                speeds[event.side].append(event.stats.tokens_per_s)
+    return {side: statistics.median(found[1:]) for side, found in speeds.items() if found[1:]}
+
+
+# --- tables ---
+
+
+def report(results: Mapping) -> str:
+    """The results as Markdown: the targets, then every set."""
+    parts = ["## Targets", targets_table(check(results))]
+    for name, found in results["sets"].items():
+        parts += [f"## {name}: {found['samples']} questions on {found['photos']} photos", table(found["sides"])]
+        if found["differences"]:
+            parts += [f"{results['main']} less each other side, on the same pictures:", table(found["differences"])]
+        for grouping in ("by source", "by kind"):
+            if found[grouping]:
+                parts += [f"{grouping.capitalize()}:", table(_grouped(found[grouping]))]
+        if found["by type"]:
+            parts += ["By degradation:", types_table(found["by type"])]
+    for name, written in results["data"].items():
+        told = {key: written[key] for key in ("samples", *TOLD_OF_CHAINS)}
+        parts += [f"## The chains of {name}", table({"as written": told})]
+    return "\n\n".join(parts) + "\n"
+
+
+TOLD_OF_CHAINS = (figures.TOKENS, figures.MILD_TOKENS, figures.HEAVY_TOKENS, figures.GROWTH, figures.LENGTHS)
+
+
+def _grouped(groups: Mapping[str, Mapping]) -> dict[str, dict]:
+    """Group -> every side's accuracies, and what the chains named."""
+    told = {}
+    for group, section in groups.items():
+        told[group] = {"questions": section["samples"], "photos": section["photos"]}
+        for side, own in section["sides"].items():
+            wanted = [name for name in own if name.startswith("accuracy")] + [figures.F1, figures.ERROR]
+            told[group] |= {f"{name}, {side}": own[name] for name in wanted if name in own}
+    return told
+
+
+def types_table(by_type: Mapping[str, Mapping[str, Mapping]]) -> str:
+    """Degradations below one another; side by side F1 and intensity error of every side."""
+    heads = {
+        f"{name}, {side}": {key: found[name] for key, found in own.items()}
+        for name in (figures.F1, figures.ERROR)
+        for side, own in by_type.items()
+    }
+    return table(heads)
+
+
+# --- the command line ---
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    try:
+        results = evaluate(arguments)
+    except (OSError, ValueError, StoppedError, checkpoints.CheckpointError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(report(results))
+    return 0
+
+
+def evaluate(arguments: argparse.Namespace) -> dict:
+    """Ask, measure, and write what was found."""
+    sides, spec = chosen(arguments)
+    asking = Asking(models.read_prompt(spec), spec.max_new_tokens, spec, arguments.batch_size)
+    sets = {name: read_samples(folder, arguments.limit) for name, folder in arguments.samples}
+    with alone_in(arguments.output):
+        replies = answer_all(sides, sets, arguments.output / ANSWERS, asking)
+        results = {
+            "main": sides[-1].name,
+            "sides": [str(side) for side in sides],
+            "prompt": asking.template,
+            "max_new_tokens": asking.max_new_tokens,
+            "resamples": figures.RESAMPLES,
+            "sets": measure(sides, sets, replies),
+        }
+        tokenizer = checkpoints.load_processor(sides[-1].checkpoint).tokenizer
+        results["data"] = {name: measure_chains(folder, tokenizer) for name, folder in arguments.data}
+        results["speed"] = measure_speed(spec, next(iter(sets.values()))) if arguments.speed else None
+        results["targets"] = check(results)
+        write_whole(arguments.output / RESULTS, (json.dumps(results, indent=2) + "\n").encode())
+        write_whole(arguments.output / REPORT, report(results).encode())
+    return results
+
+
+def chosen(arguments: argparse.Namespace) -> tuple[list[Side], settings.Spec]:
+    """The sides, and the pair of the first and the last with its prompt, budgets and dtype.
+
+    Raises:
+        ValueError: two sides or two sets of one name, or a prompt file that cannot be used.
+    """
+    if arguments.preset:
+        spec = settings.PRESETS[arguments.preset]
+        sides = [Side("baseline", spec.baseline, None, False), Side("robust", spec.robust, spec.adapter, True)]
+    else:
+        sides = arguments.side
+        first, last = sides[0], sides[-1]
+        spec = settings.Spec("custom", baseline=first.checkpoint, robust=last.checkpoint, adapter=last.adapter)
+    for kind, names in (("sides", [s.name for s in sides]), ("sets", [name for name, _ in arguments.samples])):
+        if len(set(names)) < len(names):
+            raise ValueError(f"two {kind} have one name: {', '.join(names)}")
+    given = {name: getattr(arguments, name) for name in ("prompt_file", "max_new_tokens") if getattr(arguments, name)}
+    return sides, replace(spec, **given)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=Path, required=True, help="folder made by training.synthesize")
-    parser.add_argument("--output", type=Path, required=True, help="folder for the answers and the figures")
-    parser.add_argument("--limit", type=int, help="use the first samples only")
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--max-new-tokens", type=int, help="default: the pair's own")
-    models.add_arguments(parser)
-    arguments = parser.parse_args()
-    pair = models.load_pair(models.spec_from(arguments), fallback=False)
-    print(pair.notice)
-    rows = read_samples(arguments.samples, arguments.limit)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    answers = answer_all(
-        pair,
-        rows,
-        arguments.output / "answers.jsonl",
-        arguments.batch_size,
-        arguments.max_new_tokens or pair.max_new_tokens,
-    )
-    columns = {"all": figures(rows, answers)}
-    for source in ("natural photos", "garments", "composed scenes"):
-        chosen = [row for row in rows if source_of(row) == source]
-        if chosen:
-            columns[source] = figures(chosen, answers)
-    types = by_type(rows, answers)
-    (arguments.output / "results.json").write_text(json.dumps({**columns, "by type": types}, indent=2))
-    print(table(columns), "", table(types), sep="\n")
+    add = parser.add_argument
+    who = parser.add_mutually_exclusive_group(required=True)
+    who.add_argument("--preset", choices=list(settings.PRESETS), help="both sides of one of the demo's pairs")
+    who.add_argument("--side", type=_side, action="append", metavar="NAME=MODEL", help="see above; several")
+    text = "folder made by training.synthesize; several"
+    add("--samples", type=named_folder, action="append", required=True, metavar="[NAME=]FOLDER", help=text)
+    text = "dataset folder whose written chains are measured, too; several"
+    add("--data", type=named_folder, action="append", default=[], metavar="[NAME=]FOLDER", help=text)
+    add("--output", type=Path, required=True, help="folder for answers and figures; an unfinished run in it goes on")
+    add("--prompt-file", help="the prompt for a chain, with {question} in it (default: the preset's, or the demo's)")
+    text = f"where answers are cut off (default: the preset's, or {settings.NEW_TOKENS})"
+    add("--max-new-tokens", type=int, help=text)
+    add("--batch-size", type=int, default=32)
+    add("--limit", type=int, help="use the first samples of every set only")
+    text = "also time the first and the last side as the demo streams them; nothing else should run then"
+    add("--speed", action="store_true", help=text)
+    return parser
+
+
+def _side(text: str) -> Side:
+    try:
+        return Side.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

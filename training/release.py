@@ -1,49 +1,71 @@
 """Put a trained pair into ``demo/embedded`` with its model card.
 
-``python -m training.release --base runs/base --adapter runs/sft --results runs/evaluation/results.json``
+    python -m training.release --base runs/base --adapter runs/grpo --results runs/evaluation/results.json \\
+        --ceiling runs/ceiling/ceiling.json --hours "…"
 
-The card's figures are those of the results file, written by ``training.evaluate`` for this very pair.
+The card's figures are those of the two results files, written by ``training.evaluate`` and ``training.ceiling``; its
+commands are those of training/README.md.
 """
 
 import argparse
 import json
+import re
 import shutil
+import sys
+import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors.numpy import load_file
 
+from degradations.jobs import SETTINGS
 from demo.settings import EMBEDDED
-from training.evaluate import table
+from training import ceiling as ceilings
+from training.answers import Side
+from training.evaluate import report
+from training.figures import table
 
-VALIDATION = """python -m training.synthesize CORPUS data/validation --split validation --count 1000 --seed 1 \\
-    --open-share 0 --intensity 0.1 1.0"""
-COMMANDS = """python -m training.synthesize CORPUS data/train --count 21500
-python -m training.perceive --config training/configs/perceive.yaml
-python -m training.pretrain --config training/configs/pretrain.yaml
-python -m training.sft --config training/configs/sft_embedded.yaml"""
+CONTROL = "control"
+NOTICE, README = (Path(__file__).with_name(name) for name in ("NOTICE", "README.md"))
+
+OF_THE_RUN = (SETTINGS, "trainer_state.json")
+"""What a stage leaves beside the model that no demo loads."""
+
+MADE, MEASURED = "## The embedded pair, on two CPU cores", "## Measuring"
+"""Headings of the README; the commands that the card lists are the first block below each."""
 
 
-def release(base: Path, adapter: Path, results: Path, hours: str, target: Path = EMBEDDED) -> None:
-    """Copy the checkpoint's files and write the card; the prompt file stays as it is.
+def release(
+    base: Path, adapter: Path, results: Path, ceiling: Path, hours: str, target: Path = EMBEDDED, readme: Path = README
+) -> dict:
+    """Copy the checkpoint's files and write notice and card; the prompt file stays as it is.
+
+    Returns:
+        The results with the size of what is released among them.
 
     Raises:
         FileNotFoundError: a part is missing.
+        ValueError: the results are those of another pair, or the README has no commands.
     """
+    made, measuring = (commands(readme, heading) for heading in (MADE, MEASURED))
+    found, head = json.loads(results.read_text()), json.loads(ceiling.read_text())
+    measured = Side.parse(found["sides"][-1])
+    if (Path(measured.checkpoint), measured.adapter and Path(measured.adapter)) != (base, adapter):
+        raise ValueError(f"{results} measures {measured} last, not {base} with {adapter}")
     config = json.loads((base / "config.json").read_text())
     lora = json.loads((adapter / "adapter_config.json").read_text())
-    figures = json.loads(results.read_text())
     for source, name in ((base, "base"), (adapter, "adapter")):
         folder = target / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for path in sorted(source.iterdir()):
-            if path.suffix in (".safetensors", ".json", ".jinja") and (
-                name == "base" or path.name.startswith("adapter_")
-            ):
+            loaded = path.suffix in (".safetensors", ".json", ".jinja") and path.name not in OF_THE_RUN
+            if loaded and (name == "base" or path.name.startswith("adapter_")):
                 shutil.copy(path, folder / path.name)
     lora["base_model_name_or_path"] = "../base"
     (target / "adapter" / "adapter_config.json").write_text(json.dumps(lora, indent=2, sort_keys=True) + "\n")
-    types = figures.pop("by type")
+    shutil.copy(NOTICE, target / NOTICE.name)
+    found["megabytes"] = sum(path.stat().st_size for path in target.glob("*/*")) / 1e6
     text = config["text_config"]
     card = (
         Path(__file__)
@@ -51,19 +73,50 @@ def release(base: Path, adapter: Path, results: Path, hours: str, target: Path =
         .read_text()
         .format(
             parameters=_parameters(target),
+            megabytes=found["megabytes"],
             layers=text["num_hidden_layers"],
             hidden=text["hidden_size"],
             rank=lora["r"],
-            samples=_count(COMMANDS),
-            commands=COMMANDS,
+            samples=_count(made),
+            making=made,
+            measuring=measuring,
             hours=hours,
-            validation=figures["all"]["samples"],
-            figures=table(figures),
-            by_type=table(types),
-            synthesize=VALIDATION,
+            resamples=found["resamples"],
+            figures=report(found),
+            control=against(found, CONTROL),
+            ceiling=ceilings.report(head),
+            ceiling_set=head["measured on"],
+            ceiling_count=head["learned from"]["count"],
         )
     )
     (target / "README.md").write_text(card)
+    return found
+
+
+def commands(readme: Path, heading: str) -> str:
+    """The first indented block below a heading, without its indentation.
+
+    Raises:
+        ValueError: there is none.
+    """
+    section = readme.read_text().partition(f"\n{heading}\n")[2].partition("\n## ")[0]
+    block = re.search(r"(?:^ {4}.*\n)+", section, re.MULTILINE)
+    if block is None:
+        raise ValueError(f"{readme} has no commands below {heading!r}, which the card repeats")
+    return textwrap.dedent(block[0]).rstrip()
+
+
+def against(results: Mapping, other: str) -> str:
+    """How much more often the last side answers rightly than another one, on every set, as Markdown."""
+    key = f"{results['main']} - {other}"
+    columns = {
+        name: {figure: value for figure, value in found["differences"][key].items() if figure.startswith("accuracy")}
+        for name, found in results["sets"].items()
+        if key in found["differences"]
+    }
+    if not columns:
+        return f"Not measured: there was no side called {other}."
+    return f"Accuracy of {results['main']} less that of {other}, on the same pictures:\n\n{table(columns)}"
 
 
 def _parameters(target: Path) -> float:
@@ -75,14 +128,20 @@ def _count(commands: str) -> str:
     return commands.partition("--count ")[2].split()[0]
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", type=Path, required=True)
     parser.add_argument("--adapter", type=Path, required=True)
     parser.add_argument("--results", type=Path, required=True, help="results.json of training.evaluate for this pair")
+    parser.add_argument("--ceiling", type=Path, required=True, help="ceiling.json of training.ceiling for its tower")
     parser.add_argument("--hours", required=True, help="what the stages took, for the card")
-    release(**vars(parser.parse_args()))
+    try:
+        release(**vars(parser.parse_args()))
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
