@@ -118,6 +118,9 @@ def test_the_embedded_stages_follow_each_other(samples, tmp_path, monkeypatch, c
     again = {"start": eyes, "output_dir": tmp_path / "again"}
     run(perceive.main, monkeypatch, samples=samples, measured_on=samples, max_steps=1, **again, **QUICK)
     assert "F1" in capsys.readouterr().out
+    for folder, stage in ((eyes, "Eyes"), (base, "Words")):
+        card = (folder / "README.md").read_text()
+        assert f"{stage}, " in card and "sha256 of the data" in card and (folder / "trainer_state.json").exists()
     seen, better, spoken = (load_all(folder) for folder in (eyes, tmp_path / "again", base))
     towers = {key.removeprefix("tower."): value for key, value in seen.items() if key.startswith("tower.")}
     of_base = {key.rpartition("vision_tower.")[2]: value for key, value in spoken.items() if "vision_tower" in key}

@@ -35,6 +35,7 @@ from training.embedded import (
     load_imagenet_tower,
 )
 from training.folding import fold, unfold
+from training.record import Clock, Run
 from training.resume import finished_checkpoint
 
 
@@ -172,30 +173,38 @@ def save_eyes(perception: Perception, model: nn.Module, path: Path) -> None:
 def main() -> None:
     parser = TrlParser((PerceiveArguments, TrainingArguments))
     arguments, training = parser.parse_args_and_config()
-    set_seed(training.seed)
     rows = read_pairs(arguments.samples, arguments.limit)
-    model = build_model(build_tokenizer([]))
-    if arguments.start:
-        load_eyes(model, arguments.start)
     output = Path(training.output_dir)
-    verdicts, classifier = judge(rows, output)
-    perception = Perception(model, classifier)
-    training.remove_unused_columns = False
-    training.label_names = ["presence"]
-    trainer = Trainer(
-        perception,
-        training,
-        train_dataset=DegradedViews(
-            rows,
-            verdicts,
-            training.max_steps * training.train_batch_size,
-            training.seed,
-            arguments.small_share,
-        ),
-        optimizers=(build_optimizer(perception, training, arguments.heads_learning_rate), None),
-    )
-    trainer.train(resume_from_checkpoint=finished_checkpoint(output))
-    save_eyes(perception, model, output / EYES)
+    start = arguments.start or "EfficientNet-Lite0"
+    run = Run.of("Eyes", (arguments, training), [arguments.samples / "samples.jsonl"], start)
+    with run.alone_in(output):
+        set_seed(training.seed)
+        model = build_model(build_tokenizer([]))
+        if arguments.start:
+            load_eyes(model, arguments.start)
+        verdicts, classifier = judge(rows, output)
+        perception = Perception(model, classifier)
+        training.remove_unused_columns = False
+        training.label_names = ["presence"]
+        trainer = Trainer(
+            perception,
+            training,
+            train_dataset=DegradedViews(
+                rows,
+                verdicts,
+                training.max_steps * training.train_batch_size,
+                training.seed,
+                arguments.small_share,
+            ),
+            optimizers=(build_optimizer(perception, training, arguments.heads_learning_rate), None),
+            callbacks=[Clock()],
+        )
+        trainer.train(resume_from_checkpoint=finished_checkpoint(output))
+        save_eyes(perception, model, output / EYES)
+        trainer.save_state()
+        run.write_card(
+            output, trainer.state, use="`python -m training.pretrain --eyes` makes a base that sees with them."
+        )
     if arguments.measured_on:
         score = measure(perception, read_samples(arguments.measured_on))
         f1, error = ("–" if figure is None else f"{figure:.3f}" for figure in (score.f1, score.intensity_error))

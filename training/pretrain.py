@@ -42,6 +42,7 @@ from training.embedded import (
 )
 from training.folding import fold
 from training.questions import NUMBERS, OPTIONS, PLACES, WORDING
+from training.record import Clock, Run
 from training.resume import finished_checkpoint
 
 NAMING = "Which degradations are in this picture, and how strong are they?"
@@ -233,32 +234,32 @@ def sample_text(row: dict) -> str:
 def main() -> None:
     parser = TrlParser((PretrainArguments, TrainingArguments))
     arguments, training = parser.parse_args_and_config()
-    set_seed(training.seed)
     training.remove_unused_columns = False
     rows = read_pairs(arguments.samples, arguments.limit)
-    processor = build_processor(build_tokenizer([sample_text(row) for row in rows]))
-    model = build_model(processor.tokenizer)
-    load_eyes(model, arguments.eyes)
-    model.model.vision_tower.requires_grad_(False)
     output = Path(training.output_dir)
-    output.mkdir(parents=True, exist_ok=True)
-    features = cache_features(model, rows, output, training.seed)
-    trainer = Trainer(
-        WithFeatures(model, processor.tokenizer.convert_tokens_to_ids(INTENSITIES), arguments.intensity_blur),
-        training,
-        data_collator=Collator(features, processor.tokenizer.pad_token_id),
-        train_dataset=TextSamples(
-            rows,
-            processor,
-            arguments.prompt_file.read_text().strip(),
-            arguments,
-            training.seed,
-        ),
-    )
-    trainer.train(resume_from_checkpoint=finished_checkpoint(output))
-    # Half precision halves the download; a Space's git refuses files of more than 10 MB.
-    model.half().save_pretrained(output, max_shard_size="8MB")
-    processor.save_pretrained(output)
+    run = Run.of("Words", (arguments, training), [arguments.samples / "samples.jsonl"], arguments.eyes)
+    with run.alone_in(output):
+        set_seed(training.seed)
+        processor = build_processor(build_tokenizer([sample_text(row) for row in rows]))
+        model = build_model(processor.tokenizer)
+        load_eyes(model, arguments.eyes)
+        model.model.vision_tower.requires_grad_(False)
+        features = cache_features(model, rows, output, training.seed)
+        template = arguments.prompt_file.read_text(encoding="utf-8").strip()
+        intensities = processor.tokenizer.convert_tokens_to_ids(INTENSITIES)
+        trainer = Trainer(
+            WithFeatures(model, intensities, arguments.intensity_blur),
+            training,
+            data_collator=Collator(features, processor.tokenizer.pad_token_id),
+            train_dataset=TextSamples(rows, processor, template, arguments, training.seed),
+            callbacks=[Clock()],
+        )
+        trainer.train(resume_from_checkpoint=finished_checkpoint(output))
+        # Half precision halves the download; a Space's git refuses files of more than 10 MB.
+        model.half().save_pretrained(output, max_shard_size="8MB")
+        processor.save_pretrained(output)
+        trainer.save_state()
+        run.write_card(output, trainer.state)
 
 
 if __name__ == "__main__":
