@@ -87,6 +87,16 @@ def test_the_targets_ask_and_answer_differently_on_the_same_pictures(samples, tm
     assert pairs(target="types_and_answer")[1] == (f"{question}{options}\nIn tags.", short)
 
 
+def test_a_question_about_two_pictures_is_asked_with_both(samples, tmp_path):
+    (row,) = read_chained(samples, 1)
+    row |= {"more_images": [read_chained(samples)[1]["image"]]}
+    learned = sft.sft_dataset([row], sft.SFTArguments(samples))[0]
+    assert [part["type"] for part in learned["prompt"][0]["content"]] == ["image", "image", "text"]
+    rewarded = grpo.grpo_dataset([row], grpo.GRPOArguments(samples))[0]
+    for images in (learned["images"], rewarded["images"]):
+        assert len(images) == 2 and list(images[0].getdata()) != list(images[1].getdata())
+
+
 def test_a_chain_without_reasoning_is_read_as_the_whole_one():
     recipe = Recipe.parse("lens blur(0.31), gaussian noise(1.0)")
     whole = format_chain(recipe, "a", "b", "c", "2. a cat")

@@ -20,7 +20,7 @@ from typing import Literal
 
 import torch
 from accelerate import PartialState
-from datasets import Dataset, Image
+from datasets import Dataset, Image, List
 from peft import PeftModel
 from transformers import PreTrainedModel, set_seed
 from transformers.modeling_outputs import BaseModelOutputWithPooling
@@ -37,6 +37,7 @@ from training.stage import (
     describe,
     load_model,
     load_processor,
+    pictures,
     types_and_answer,
 )
 
@@ -76,7 +77,7 @@ def grpo_dataset(rows: list[dict], arguments: GRPOArguments) -> Dataset:
         [
             {
                 "prompt": [{"role": "user", "content": ask(row, template)}],
-                "image": row["image"],
+                "images": pictures(row),
                 "id": str(row["id"]),
                 "recipe": row["recipe"],
                 "answer": row["answer"],
@@ -86,7 +87,7 @@ def grpo_dataset(rows: list[dict], arguments: GRPOArguments) -> Dataset:
             for row in rows
         ]
     )
-    return dataset.cast_column("image", Image(mode="RGB"))
+    return dataset.cast_column("images", List(Image(mode="RGB")))
 
 
 def cache_features(model: PreTrainedModel, keep: int) -> None:

@@ -32,6 +32,7 @@ from training.stage import (
     describe,
     load_model,
     load_processor,
+    pictures,
     types_and_answer,
 )
 
@@ -62,10 +63,16 @@ def sft_dataset(rows: list[dict], arguments: SFTArguments) -> Dataset:
     dataset = Dataset.from_list(
         [
             {
-                "images": [row["image"]],
+                "images": pictures(row),
                 # Bare placeholders: pictures inside of messages do not survive Arrow.
                 "prompt": [
-                    {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": ask(row, template)}]}
+                    {
+                        "role": "user",
+                        "content": [
+                            *[{"type": "image"}] * len(pictures(row)),
+                            {"type": "text", "text": ask(row, template)},
+                        ],
+                    }
                 ],
                 "completion": [
                     {"role": "assistant", "content": [{"type": "text", "text": completion(row, arguments)}]}

@@ -97,6 +97,11 @@ def ask(row: dict, template: str) -> str:
     return build_prompt(question_with_options(row["question"], row["options"]), template)
 
 
+def pictures(row: dict) -> list[str]:
+    """Paths of a sample's pictures: the degraded one, and what further ones the question is about."""
+    return [row["image"], *row.get("more_images", [])]
+
+
 def types_and_answer(chain: str) -> str:
     """A chain without its reasoning: the blocks TYPE and ANSWER, which `demo.chain.parse_chain` reads as well."""
     parsed = parse_chain(chain)
