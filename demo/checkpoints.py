@@ -253,6 +253,7 @@ def load_processor(name: str, local: bool = False) -> ProcessorMixin:
             def get_attributes(cls) -> list[str]:
                 return [part for part in super().get_attributes() if part != "video_processor"]
 
+        StillsProcessor.__name__ = whole.__name__  # saved processors name a class that others have, too
         return StillsProcessor.from_pretrained(name, local_files_only=local)
     return AutoProcessor.from_pretrained(name, local_files_only=local)
 

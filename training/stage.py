@@ -114,9 +114,6 @@ def load_processor(name: str) -> ProcessorMixin:
     processor.tokenizer.padding_side = "left"
     if is_sized_by_pixels(processor.image_processor):
         processor.image_processor.size = {"shortest_edge": Spec.min_pixels, "longest_edge": Spec.max_pixels}
-    # Without torchvision it is a subclass of our own; what is saved must name a class that others have.
-    kind = type(processor)
-    kind.__name__ = next(c.__name__ for c in kind.__mro__ if c.__module__.startswith("transformers."))
     return processor
 
 
