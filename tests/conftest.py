@@ -4,7 +4,6 @@ from hypothesis import settings
 
 from tests.dataset_runs import photos, whole  # noqa: F401  (the fixtures that degrade a folder)
 from tests.running_app import app, slow_app  # noqa: F401  (the fixtures that start the app)
-from tests.training_runs import samples  # noqa: F401
 
 # A slow machine is no failure: no deadline per example.
 settings.register_profile("project", deadline=None)

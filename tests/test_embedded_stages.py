@@ -11,9 +11,10 @@ from safetensors.torch import load_file
 from torch.utils.data import default_collate
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from tests.training_runs import QUICK, run
+from tests import tiny
+from tests.trainer_runs import train
 from training import perceive, pretrain
-from training.data import DegradedViews, pixels, read_pairs, read_picture, read_samples
+from training.data import pixels, read_pairs, read_picture, read_samples
 from training.embedded import (
     INTENSITIES,
     build_model,
@@ -23,7 +24,13 @@ from training.embedded import (
     rest_statistics,
 )
 from training.folding import fold, unfold
-from training.perceive import Perception, depthwise_in_float32
+from training.perceive import DegradedViews, Perception, depthwise_in_float32
+from training.resume import finished_checkpoint
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    return tiny.samples(tmp_path_factory.mktemp("samples"), size=224, photo=Path("examples/cat.jpg"))
 
 
 def test_the_tower_keeps_what_imagenet_taught_it():
@@ -111,12 +118,11 @@ def test_the_classifiers_verdicts_know_the_place(samples, tmp_path):
     assert path.stat().st_mtime_ns == written
 
 
-def test_the_embedded_stages_follow_each_other(samples, tmp_path, monkeypatch, capsys):
+def test_the_embedded_stages_follow_each_other(samples, tmp_path, capsys):
     eyes, base = tmp_path / "eyes", tmp_path / "base"
-    run(perceive.main, monkeypatch, samples=samples, output_dir=eyes, max_steps=1, **QUICK)
-    run(pretrain.main, monkeypatch, samples=samples, eyes=eyes, output_dir=base, max_steps=2, **QUICK)
-    again = {"start": eyes, "output_dir": tmp_path / "again"}
-    run(perceive.main, monkeypatch, samples=samples, measured_on=samples, max_steps=1, **again, **QUICK)
+    train("perceive", samples=samples, output_dir=eyes, max_steps=1)
+    train("pretrain", samples=samples, eyes=eyes, output_dir=base, max_steps=2)
+    train("perceive", samples=samples, measured_on=samples, max_steps=1, start=eyes, output_dir=tmp_path / "again")
     assert "F1" in capsys.readouterr().out
     for folder, stage in ((eyes, "Eyes"), (base, "Words")):
         card = (folder / "README.md").read_text()
@@ -138,6 +144,12 @@ def test_the_embedded_stages_follow_each_other(samples, tmp_path, monkeypatch, c
         add_generation_prompt=True,
     )  # fmt: skip
     assert model.float().generate(**inputs, max_new_tokens=3).shape[1] > inputs["input_ids"].shape[1]
+
+
+def test_the_eyes_want_a_number_of_steps(samples, tmp_path):
+    with pytest.raises(ValueError, match="give max_steps, which is -1"):
+        train("perceive", samples=samples, output_dir=tmp_path / "eyes", max_steps=-1)
+    assert not list(tmp_path.iterdir())
 
 
 def test_views_are_sections_that_keep_picture_and_verdict_together(samples):
@@ -233,7 +245,7 @@ def test_some_questions_are_asked_on_degraded_and_on_partly_hidden_pictures(conv
 
 def test_a_composed_scene_is_also_asked_where_its_thing_is(conversations):
     scene = {"kind": "which", "thing": "cat", "place": "top left", "question": "Which of these is in the picture?"}
-    items = conversations(1, scene)
+    items = conversations(1, scene | {"options": ["dog", "cat", "car", "hat"]})
     first, second = (items.processor.tokenizer.decode(items[n]["input_ids"]) for n in (0, 1))
     assert first.endswith("cat<|end|>") and all(option in first for option in ("dog", "cat", "car", "hat"))
     assert second.endswith("top left<|end|>") and "the cat" in second and "3. bottom right" in second
@@ -304,3 +316,12 @@ def test_neighbouring_intensities_are_nearly_right():
     assert soft[0].argmax() == ids[9]
     assert soft[0, ids[8]] == soft[0, ids[10]] > soft[0, ids[7]] > 0
     assert soft[1, 7] == 1
+
+
+def test_a_run_goes_on_from_its_last_whole_checkpoint(tmp_path):
+    assert finished_checkpoint(tmp_path) is None
+    for step, state in ((2, "{}"), (10, "{}"), (12, '{"cut'), (14, None)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if state:
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
+    assert finished_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")

@@ -20,19 +20,12 @@ from degradations.jobs import OtherRunError, StoppedError, alone_in
 from demo.chain import format_chain, parse_chain
 from demo.models import Spec, load_pair
 from tests import tiny
-from tests.trainer_runs import LORA, log_of, train
+from tests.trainer_runs import LORA, log_of, one_thread, train  # noqa: F401  (a fixture)
 from training import grpo, merge, sft, stage
 from training.data import read_chained
 from training.stage import part_of, types_and_answer
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small matrices are faster so, and other processes' load does not slow them down."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -9,22 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 
 from tests import tiny
-from tests.trainer_runs import LORA, log_of, train
+from tests.trainer_runs import LORA, log_of, one_thread, train  # noqa: F401  (a fixture)
 
 ROOT = Path(__file__).resolve().parent.parent
 ADAPTER = LORA | {"lora_dropout": 0.0}
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """As the processes have it: sums in another order would be other sums."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

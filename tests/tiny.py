@@ -34,6 +34,7 @@ from transformers import (
 
 from demo.chain import TAGS
 from training.chains import write_chain
+from training.questions import fit_inside
 
 SENTENCES = [
     "What is the main object in the picture? Answer with the option's index.",
@@ -201,18 +202,21 @@ def adapter(base: Path, folder: Path, seed: int = 1, **config) -> Path:
     return folder
 
 
-def samples(folder: Path, count: int = 8, size: int = 64) -> Path:
-    """Write a dataset folder as training.synthesize and training.write do: pictures all different, chains by the truth.
+def samples(folder: Path, count: int = 8, size: int = 64, photo: Path | None = None) -> Path:
+    """Write a dataset folder as training.synthesize and training.write do, with chains by the truth.
 
-    Every second sample is clean, every third has no options.
+    Every second sample is clean, every third has no options. The pictures are noise, all different, or all the same
+    photo fitted inside of the size.
     """
     rows, chains = [], []
     for number in range(count):
         rng = np.random.default_rng(number)
         for kind in ("clean", "degraded"):
             (folder / kind).mkdir(parents=True, exist_ok=True)
-            noise = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
-            Image.fromarray(noise).save(folder / kind / f"{number}.png")
+            picture = Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8))
+            if photo:
+                picture = fit_inside(Image.open(photo).convert("RGB"), size)
+            picture.save(folder / kind / f"{number}.png")
         options = ["dog", "cat", "car", "hat"] if number % 3 else []
         row = {
             "id": number, "image": f"degraded/{number}.png", "clean": f"clean/{number}.png", "seed": number,

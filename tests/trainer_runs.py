@@ -1,4 +1,4 @@
-"""Short runs of SFT and GRPO, in this process or as a script in processes of their own."""
+"""Short runs of the stages, in this process or as a script in processes of their own."""
 
 import json
 import os
@@ -7,12 +7,14 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+import torch
 from accelerate import PartialState
 from transformers import Trainer
 
-from training import grpo, sft
+from training import grpo, perceive, pretrain, sft
 
-MAINS = {"sft": sft.main, "grpo": grpo.main}
+MAINS = {"perceive": perceive.main, "pretrain": pretrain.main, "sft": sft.main, "grpo": grpo.main}
 QUICK = {
     "use_cpu": True, "bf16": False, "gradient_checkpointing": False, "report_to": "none", "disable_tqdm": True,
     "learning_rate": 1e-3, "logging_steps": 1, "save_steps": 3, "max_steps": 5, "per_device_train_batch_size": 4,
@@ -20,6 +22,15 @@ QUICK = {
 LORA = {"use_peft": True, "lora_r": 4, "lora_target_modules": "all-linear", "lora_dropout": 0.1}
 GROUPS = {"num_generations": 2, "max_completion_length": 6, "beta": 0.04, "disable_dropout": True}
 TIMES = ("hours", "step_time")
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """As processes beside each other have it: sums in another order would be other sums; small ones are faster so."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def train(stage: str, **options) -> Path:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageEnhance
-from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from degradations import REGISTRY, Recipe
@@ -91,51 +90,6 @@ def targets(recipe: Recipe) -> tuple[torch.Tensor, torch.Tensor]:
     """Presence (0 or 1) and intensity of every type, each float32 of shape (16,)."""
     intensity = torch.tensor([recipe.get(name, 0.0) for name in TYPES])
     return (intensity > 0).float(), intensity
-
-
-class DegradedViews(Dataset):
-    """Degraded pictures seen several times, each time as another section, mirrored half of the time.
-
-    View n follows from (seed, n) alone.
-
-    Args:
-        rows: samples.
-        verdicts: what a classifier says of every position of their clean pictures, float16 (rows, 7 * 7, classes).
-        views: how many there are.
-        small_share: share of batches that are sections of 160×160 pixels.
-    """
-
-    SIZE, SMALL, PATCH = 224, 160, 32
-
-    def __init__(self, rows: list[dict], verdicts: np.ndarray, views: int, seed: int, small_share: float = 0.0):
-        self.rows, self.verdicts, self.views, self.seed, self.small_share = rows, verdicts, views, seed, small_share
-
-    def __len__(self) -> int:
-        return self.views
-
-    def __getitems__(self, numbers: list[int]) -> list[dict[str, torch.Tensor]]:
-        """A whole batch, as DataLoader asks for it, of one size."""
-        small = np.random.default_rng([self.seed, numbers[0], 1]).random() < self.small_share
-        return [self.view(number, self.SMALL if small else self.SIZE) for number in numbers]
-
-    def view(self, number: int, size: int) -> dict[str, torch.Tensor]:
-        """View `number`.
-
-        Returns:
-            ``pixel_values`` (3, size, size), ``presence`` and ``intensity`` (16,), ``verdict`` (positions, classes).
-        """
-        rng = np.random.default_rng([self.seed, number])
-        index = number % len(self.rows)
-        side, positions = self.SIZE // self.PATCH, size // self.PATCH
-        top, left = rng.integers(side - positions + 1, size=2)
-        verdict = torch.from_numpy(np.array(self.verdicts[index])).unflatten(0, (side, side))
-        verdict = verdict[top : top + positions, left : left + positions]
-        picture = pixels(read_picture(self.rows[index]["image"]), self.SIZE)
-        view = picture[:, top * self.PATCH :, left * self.PATCH :][:, :size, :size]
-        if rng.random() < 0.5:
-            view, verdict = view.flip(-1), verdict.flip(1)
-        presence, intensity = targets(Recipe.parse(self.rows[index]["recipe"]))
-        return {"pixel_values": view, "presence": presence, "intensity": intensity, "verdict": verdict.flatten(0, 1)}
 
 
 def cached(folder: Path, name: str, source: str, shape: tuple[int, ...], batches: Iterable[np.ndarray]) -> np.ndarray:

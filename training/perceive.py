@@ -2,11 +2,10 @@
 
 ``python -m training.perceive --config training/configs/perceive.yaml``
 
-Two linear heads on the mean of the projected image tokens name the
-degradations and their intensities. What the tower knew of the world is kept: on clean pictures its features must still
-give the ImageNet classifier's verdict, and a third head must read from every projected token, of degraded pictures too,
-what the classifier said of that place on the clean one. The heads stay beside the tower: evaluation compares what the
-eyes see with what the words say.
+Two linear heads on the mean of the projected image tokens name the degradations and their intensities. What the tower
+knew of the world is kept: on clean pictures its features must still give the ImageNet classifier's verdict, and a third
+head must read from every projected token, of degraded pictures too, what the classifier said of that place on the clean
+one. The heads stay beside the tower, to be compared with what the words say.
 """
 
 import json
@@ -19,16 +18,18 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
+from torch.utils.data import Dataset
 from tqdm import tqdm
 from transformers import Trainer, TrainingArguments, set_seed
 from trl import TrlParser
 
 from degradations import Recipe, Score
-from training.data import TYPES, DegradedViews, cached, pixels, read_pairs, read_picture, read_samples
+from training.data import TYPES, cached, pixels, read_pairs, read_picture, read_samples, targets
 from training.embedded import (
     EYES,
     IMAGE_SIZE,
     IMAGE_TOKENS,
+    PATCH_SIZE,
     build_model,
     build_tokenizer,
     load_eyes,
@@ -38,15 +39,61 @@ from training.folding import fold, unfold
 from training.record import Clock, Run
 from training.resume import finished_checkpoint
 
+SECTION = 160
+"""Width and height of the smaller views, in pixels: half the work of a whole one."""
+
 
 @dataclass
 class PerceiveArguments:
     samples: Path = field(metadata={"help": "folder made by training.synthesize"})
     start: Path | None = field(default=None, metadata={"help": "eyes to go on from; default: the ImageNet tower"})
     heads_learning_rate: float = field(default=2e-3, metadata={"help": "the tower's is learning_rate"})
-    small_share: float = field(default=0.67, metadata={"help": "share of batches of 160x160 sections: half the work"})
+    small_share: float = field(default=0.67, metadata={"help": "share of batches that are sections: half the work"})
     limit: int | None = field(default=None, metadata={"help": "use the first samples only"})
     measured_on: Path | None = field(default=None, metadata={"help": "samples to measure the heads on at the end"})
+
+
+class DegradedViews(Dataset):
+    """Degraded pictures seen several times, each time as another section, mirrored half of the time.
+
+    View n follows from (seed, n) alone.
+
+    Args:
+        rows: samples.
+        verdicts: what a classifier says of every position of their clean pictures, float16 (rows, 7 * 7, classes).
+        views: how many there are.
+        small_share: share of batches that are sections of `SECTION` pixels square.
+    """
+
+    def __init__(self, rows: list[dict], verdicts: np.ndarray, views: int, seed: int, small_share: float = 0.0):
+        self.rows, self.verdicts, self.views, self.seed, self.small_share = rows, verdicts, views, seed, small_share
+
+    def __len__(self) -> int:
+        return self.views
+
+    def __getitems__(self, numbers: list[int]) -> list[dict[str, torch.Tensor]]:
+        """A whole batch, as DataLoader asks for it, of one size."""
+        small = np.random.default_rng([self.seed, numbers[0], 1]).random() < self.small_share
+        return [self.view(number, SECTION if small else IMAGE_SIZE) for number in numbers]
+
+    def view(self, number: int, size: int) -> dict[str, torch.Tensor]:
+        """View `number`.
+
+        Returns:
+            ``pixel_values`` (3, size, size), ``presence`` and ``intensity`` (16,), ``verdict`` (positions, classes).
+        """
+        rng = np.random.default_rng([self.seed, number])
+        index = number % len(self.rows)
+        side, positions = IMAGE_SIZE // PATCH_SIZE, size // PATCH_SIZE
+        top, left = rng.integers(side - positions + 1, size=2)
+        verdict = torch.from_numpy(np.array(self.verdicts[index])).unflatten(0, (side, side))
+        verdict = verdict[top : top + positions, left : left + positions]
+        picture = pixels(read_picture(self.rows[index]["image"]), IMAGE_SIZE)
+        view = picture[:, top * PATCH_SIZE :, left * PATCH_SIZE :][:, :size, :size]
+        if rng.random() < 0.5:
+            view, verdict = view.flip(-1), verdict.flip(1)
+        presence, intensity = targets(Recipe.parse(self.rows[index]["recipe"]))
+        return {"pixel_values": view, "presence": presence, "intensity": intensity, "verdict": verdict.flatten(0, 1)}
 
 
 class Perception(nn.Module):
@@ -173,6 +220,8 @@ def save_eyes(perception: Perception, model: nn.Module, path: Path) -> None:
 def main() -> None:
     parser = TrlParser((PerceiveArguments, TrainingArguments))
     arguments, training = parser.parse_args_and_config()
+    if training.max_steps < 1:
+        raise ValueError(f"the eyes are trained for a number of steps: give max_steps, which is {training.max_steps}")
     rows = read_pairs(arguments.samples, arguments.limit)
     output = Path(training.output_dir)
     start = arguments.start or "EfficientNet-Lite0"
