@@ -1,10 +1,20 @@
 """What every test shares."""
 
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
+from tests import tiny
 from tests.dataset_runs import photos, whole  # noqa: F401  (the fixtures that degrade a folder)
 from tests.running_app import app, slow_app  # noqa: F401  (the fixtures that start the app)
 
 # A slow machine is no failure: no deadline per example.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory):
+    """Eight samples on one of the examples' photos, at the embedded model's resolution."""
+    return tiny.samples(tmp_path_factory.mktemp("samples"), size=224, photo=Path("examples/cat.jpg"))

@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 from torch.utils.data import default_collate
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from tests import tiny
 from tests.trainer_runs import train
 from training import perceive, pretrain
 from training.data import pixels, read_pairs, read_picture, read_samples
@@ -26,11 +25,6 @@ from training.embedded import (
 from training.folding import fold, unfold
 from training.perceive import DegradedViews, Perception, depthwise_in_float32
 from training.resume import finished_checkpoint
-
-
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory):
-    return tiny.samples(tmp_path_factory.mktemp("samples"), size=224, photo=Path("examples/cat.jpg"))
 
 
 def test_the_tower_keeps_what_imagenet_taught_it():

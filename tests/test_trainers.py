@@ -87,7 +87,7 @@ def test_a_question_about_two_pictures_is_asked_with_both(samples, tmp_path):
     assert [part["type"] for part in learned["prompt"][0]["content"]] == ["image", "image", "text"]
     rewarded = grpo.grpo_dataset([row], grpo.GRPOArguments(samples))[0]
     for images in (learned["images"], rewarded["images"]):
-        assert len(images) == 2 and list(images[0].getdata()) != list(images[1].getdata())
+        assert len(images) == 2 and images[0].tobytes() != images[1].tobytes()
 
 
 def test_a_chain_without_reasoning_is_read_as_the_whole_one():

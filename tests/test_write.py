@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from degradations.jobs import StoppedError, alone_in
+from degradations.jobs import LOCK, StoppedError, alone_in
 from tests.scripted_endpoint import fill, rows_of
 from training.chains import write_chain
 from training.data import read_chained, read_samples
@@ -24,7 +24,9 @@ def folder(tmp_path):
 
 
 def contents(folder):
-    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+    """Every file's bytes and time of change, but for the lock, which each run opens."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != LOCK]
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
 def test_every_sample_gets_its_chain(folder, capfd):
