@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch.utils.data import default_collate
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from tests.trainer_runs import train
+from tests.trainer_runs import begun, log_of, one_thread, train  # noqa: F401  (a fixture)
 from training import perceive, pretrain
 from training.data import pixels, read_pairs, read_picture, read_samples
 from training.embedded import (
@@ -110,6 +110,19 @@ def test_the_classifiers_verdicts_know_the_place(samples, tmp_path):
     written = path.stat().st_mtime_ns
     perceive.judge(rows, tmp_path)
     assert path.stat().st_mtime_ns == written
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_eyes_and_words_that_were_cut_off_go_on_as_if_nothing_had_happened(samples, tmp_path):
+    wholes = {"perceive": train("perceive", samples=samples, output_dir=tmp_path / "eyes")}
+    wholes["pretrain"] = train("pretrain", samples=samples, eyes=tmp_path / "eyes", output_dir=tmp_path / "base")
+    for stage, eyes in (("perceive", {}), ("pretrain", {"eyes": tmp_path / "eyes"})):
+        begun(wholes[stage], tmp_path / f"{stage}-resumed", step=3)
+        resumed = train(stage, samples=samples, **eyes, output_dir=tmp_path / f"{stage}-resumed")
+        assert len(log_of(wholes[stage])) == 5 and log_of(resumed) == log_of(wholes[stage])
+        before, after = load_all(wholes[stage]), load_all(resumed)
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[key], after[key]) for key in before)
 
 
 def test_the_embedded_stages_follow_each_other(samples, tmp_path, capsys):

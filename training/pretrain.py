@@ -160,6 +160,9 @@ class Collator:
 class WithFeatures(nn.Module):
     """The vision-language model fed with tower features (batch, 49, 1280) in place of pictures."""
 
+    _keys_to_ignore_on_save = ("model.lm_head.weight",)
+    """The output layer, which is the embedding again: checkpoints hold no tensor twice. The trainer reads this name."""
+
     def __init__(self, model: nn.Module, intensity_ids: list[int], intensity_blur: float):
         super().__init__()
         self.model = model
@@ -169,9 +172,12 @@ class WithFeatures(nn.Module):
         self.register_buffer("near", near / near.sum(1, keepdim=True), persistent=False)
 
     def state_dict(self, *args, **kwargs) -> dict[str, torch.Tensor]:
-        """Without the output layer, which is the embedding again: checkpoints hold no tensor twice."""
         state = super().state_dict(*args, **kwargs)
-        return {key: value for key, value in state.items() if not key.endswith("lm_head.weight")}
+        return {key: value for key, value in state.items() if key not in self._keys_to_ignore_on_save}
+
+    def tie_weights(self) -> None:
+        """What the trainer calls when it goes on from a checkpoint without those keys."""
+        self.model.tie_weights()
 
     def forward(self, parts: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """The parts of a `Collator`'s batch -> loss; every item counts the same, however long its answer."""
@@ -243,6 +249,8 @@ def main() -> None:
         processor = build_processor(build_tokenizer([sample_text(row) for row in rows]))
         model = build_model(processor.tokenizer)
         load_eyes(model, arguments.eyes)
+        # On CPUs the fused kernel's backward pass takes longer than all the rest: plain attention halves a step.
+        model.set_attn_implementation("eager")
         model.model.vision_tower.requires_grad_(False)
         features = cache_features(model, rows, output, training.seed)
         template = arguments.prompt_file.read_text(encoding="utf-8").strip()
