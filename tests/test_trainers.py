@@ -379,7 +379,7 @@ def test_the_configurations_fit_each_other(pair):
     (learned, trained, first), (reinforced, training, second) = before, after
     grpo.check(reinforced, training)
     assert trained.output_dir == (reinforced.adapter or second.model_name_or_path)
-    assert learned.samples == reinforced.samples and learned.part[1] <= reinforced.part[0]
+    assert learned.samples != reinforced.samples or learned.part[1] <= reinforced.part[0]
     assert reinforced.rewards == ["accuracy", "format", "r_deg", "r_len"] and training.reward_weights == [1] * 4
     assert trained.save_steps % trained.logging_steps == training.save_steps % training.logging_steps == 0
     assert first.use_peft == bool(reinforced.adapter) and not second.use_peft
