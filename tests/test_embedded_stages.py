@@ -1,27 +1,34 @@
 """The embedded pair's own stages, eyes and words: each really run for a few steps on a few samples."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch.utils.data import default_collate
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from degradations import REGISTRY
+from demo.chain import parse_options
 from tests.trainer_runs import begun, log_of, one_thread, train  # noqa: F401  (a fixture)
 from training import perceive, pretrain
+from training.conversations import QUARTERS, Collator, Conversations, Mixture
 from training.data import pixels, read_pairs, read_picture, read_samples
 from training.embedded import (
     INTENSITIES,
+    begin_words,
     build_model,
     build_processor,
     build_tokenizer,
+    imagenet_classifier,
     load_imagenet_tower,
     rest_statistics,
 )
+from training.exchange import CLASSES, Exchange, named_classes
 from training.folding import fold, unfold
 from training.perceive import DegradedViews, Perception, depthwise_in_float32
 from training.resume import finished_checkpoint
@@ -205,14 +212,13 @@ def test_depthwise_convolutions_in_float32_change_no_gradient():
 
 @pytest.fixture
 def conversations(samples):
-    """Makes TextSamples of the first samples, changed by some columns, for some arguments."""
+    """Makes Conversations of the first samples, changed by some columns, for some arguments."""
 
-    def make(count=None, columns=None, template="{question}", **arguments) -> pretrain.TextSamples:
+    def make(count=None, columns=None, template="{question}", **arguments) -> Conversations:
         rows = [row | (columns or {}) for row in read_samples(samples, count)]
         processor = build_processor(build_tokenizer([pretrain.sample_text(row) for row in rows]))
-        plain = {"open_share": 0.0, "degraded_share": 0.0, "hidden_share": 0.0} | arguments
-        chosen = pretrain.PretrainArguments(samples, samples, **plain)
-        return pretrain.TextSamples(rows, processor, template, chosen, seed=0)
+        plain = dict.fromkeys(("open_share", "degraded_share", "hidden_share", "exchanged_share"), 0.0) | arguments
+        return Conversations(rows, processor, template, Mixture(**plain), seed=0)
 
     return make
 
@@ -225,29 +231,117 @@ def test_pretraining_asks_names_and_reads(conversations):
         decode = items.processor.tokenizer.decode
         return decode(item["input_ids"][:known]), decode(item["input_ids"][known:])
 
-    assert len(items) == 2 * 5 * 8
+    assert len(items) == 2 * 6 * 8
     asked, answer = halves(items[0])
     assert answer == "cat<|end|>" and "0. " in asked and asked.count("<image>") == 49
     assert halves(items[1])[1] == "cat<|end|>" and halves(items[1])[0] != asked
-    assert halves(items[7])[1] == halves(items[8])[1] == "<TYPE>lens blur(0.5), gaussian noise(0.3)<TYPE_END><|end|>"
-    asked, chain = halves(items[9])
+    assert halves(items[9])[1] == halves(items[10])[1] == "<TYPE>lens blur(0.5), gaussian noise(0.3)<TYPE_END><|end|>"
+    asked, chain = halves(items[11])
     assert "<image>" not in asked and asked.endswith(
         "In tags.<|end|><|assistant|><TYPE>lens blur(0.5), gaussian noise(0.3)<TYPE_END>"
     )
     assert chain.startswith("\n<INFLUENCE>") and chain.endswith("<ANSWER>cat<ANSWER_END><|end|>")
-    assert chain != halves(items[5 * 8 + 9])[1]  # other words in the second view
-    assert [items[n]["picture"] for n in (0, 5, 6, 7, 8, 9)] == [0, 2, 2, 3, 3, None]
+    assert chain != halves(items[6 * 8 + 11])[1]  # other words in the second view
+    assert [items[n]["picture"] for n in (0, 6, 7, 8, 9, 10, 11)] == [0, 2, 2, 2, 3, 3, None]
 
 
 def test_some_questions_are_asked_on_degraded_and_on_partly_hidden_pictures(conversations):
     items = conversations(degraded_share=0.5, hidden_share=0.5)
-    asked = [items[n] for n in range(len(items)) if n % 5 < 2]
+    asked = [items[n] for n in range(len(items)) if n % 6 < 2]
     assert {item["picture"] % 2 for item in asked} == {0, 1}
     shown = [item["shown"].sum() for item in asked]
     assert 0.2 < sum(count == 49 for count in shown) / len(shown) < 0.8 and min(shown) < 25
-    assert all(items[n]["shown"].all() for n in range(2, len(items), 5))
-    seen = pretrain.Collator(torch.ones(16, 49, 1280).numpy(), 0)(asked)["parts"][0]["features"]
+    seen = Collator(np.ones((16, 49, 1280), np.float16), None, 0)(asked)["parts"][0]["features"]
     assert (seen[..., 0].sum(1) == torch.tensor(shown)).all()
+    naming = [items[n] for n in range(3, len(items), 6)]
+    assert Collator(np.ones((16, 49, 1280), np.float16), None, 0)(naming)["parts"][0]["features"].all()
+
+
+def test_many_questions_are_about_things_that_features_are_exchanged_for(conversations):
+    items = conversations(exchanged_share=0.5, exchanged_open_share=0.5)
+    own = [items[n] for n in range(len(items)) if n % 6 < 2]
+    assert 0.2 < sum("exchanged" in item for item in own) / len(own) < 0.8  # the samples are of kind object
+    classes, asked_for = named_classes(), Counter()
+    for item in (items[n] for n in range(2, 12 * len(items), 6)):
+        known = item["labels"].count(-100)
+        asked, answer = (items.processor.tokenizer.decode(part) for part in np.split(item["input_ids"], [known]))
+        answer, ((positions, first), *others) = answer.removesuffix("<|end|>"), item["exchanged"]
+        options = parse_options(asked.partition("<|end|>")[0])
+        if len(positions) == 49:
+            kind = "object" if options else "open"
+            assert first in classes[answer] and not others
+        else:
+            kind = "where" if "bottom left" in options else "which"
+            places = [positions, *(place for place, _ in others)]
+            assert len({tuple(place) for place in places}) == len(places) <= 3
+            if kind == "where":
+                top, left = "top" in answer, "left" in answer
+                assert set(positions // 7) == ({0, 1, 2} if top else {4, 5, 6})
+                assert set(positions % 7) == ({0, 1, 2} if left else {4, 5, 6})
+                assert any(f" {name}" in asked for name, numbers in classes.items() if first in numbers)
+            else:
+                shown = {name for name, numbers in classes.items() for _, other in others if other in numbers}
+                assert first in classes[answer] and answer in options and not {*shown, "cat"} & {*options} - {answer}
+        assert kind == "open" or answer in options
+        asked_for[kind] += 1
+    assert min(asked_for[kind] for kind in ("object", "open", "which", "where")) > 20
+
+
+def test_classes_are_put_where_an_item_says():
+    def fill(features: np.ndarray, wanted: int) -> np.ndarray:
+        return np.full_like(features, wanted)
+
+    collate = Collator(np.ones((1, 49, 1280), np.float16), fill, 0)
+    shown = np.arange(49) != 1
+    item = {"picture": 0, "shown": shown, "exchanged": [(QUARTERS[0], 7), (QUARTERS[3], 9)]}
+    (part,) = collate([item | {"input_ids": [1], "labels": [1]}])["parts"]
+    seen = part["features"][0, :, 0].reshape(7, 7)
+    assert seen[:3, :3].tolist() == [[7, 0, 7], [7, 7, 7], [7, 7, 7]]
+    assert (seen[4:, 4:] == 9).all() and (seen[3] == 1).all() and (seen[:, 3] == 1).all()
+
+
+def test_exchanged_features_show_the_wanted_class_in_the_same_place(samples, tmp_path):
+    model, (row,) = build_model(build_tokenizer([])), read_samples(samples, 1)
+    features = pretrain.cache_features(model, [row], tmp_path, seed=0)[0].astype(np.float32)
+    classifier, dog, car = imagenet_classifier(), 207, 817
+    before = said_of(classifier, features)
+    found = int(before.argmax())
+    assert 281 <= found <= 285  # a cat
+    means = np.random.default_rng(0).exponential(0.4, (2000, 1280)).astype(np.float32)
+    exchange = Exchange(classifier, means)
+    for wanted in (dog, car):
+        exchanged = exchange(features, wanted)
+        after = said_of(classifier, exchanged)
+        assert after.argmax() == wanted and after[found] < before[found] / 2
+        assert exchanged.min() >= 0 and exchanged.max() <= 6
+        moved = np.linalg.norm(exchanged - features, axis=1)
+        evidence = features @ classifier.weight.detach().numpy()[found]
+        assert np.corrcoef(moved, evidence)[0, 1] > 0.8
+    assert np.array_equal(exchange(features, found), features)
+
+
+def test_what_varies_with_a_class_changes_with_it():
+    """Channel 1 is not what the class is read by, but goes along with it in pictures; channel 2 does not."""
+    seen = np.random.default_rng(0).uniform(0, 3, (500, 3)).astype(np.float32)
+    seen[:, 1] = seen[:, 0] + 1
+    classifier = torch.nn.Linear(3, 2)
+    classifier.load_state_dict({"weight": torch.tensor([[0.0, 0, 1], [1, 0, 0]]), "bias": torch.zeros(2)})
+    before = np.float32([[0.5, 2, 3]] * 4)
+    change = Exchange(classifier, seen)(before, 1) - before
+    assert (change[:, 0] > 1).all() and (change[:, 1] > 1).all() and (change[:, 2] < -1).all()
+
+
+def said_of(classifier: torch.nn.Linear, features: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        return classifier(torch.from_numpy(features).mean(0)).numpy()
+
+
+def test_classes_have_everyday_names():
+    classes = named_classes()
+    assert len(CLASSES.read_text().splitlines()) == 1000
+    assert {281, 282, 283, 284, 285} <= set(classes["cat"]) and 207 in classes["dog"]
+    numbers = [number for own in classes.values() for number in own]
+    assert len(numbers) == len(set(numbers)) and not {134, 517} & set(numbers)  # crane: a bird, and a machine
 
 
 def test_a_composed_scene_is_also_asked_where_its_thing_is(conversations):
@@ -264,9 +358,9 @@ def test_every_item_counts_the_same_in_pretraining():
     model = build_model(tokenizer, hidden=64, layers=1).eval()
     words = pretrain.WithFeatures(model, tokenizer.convert_tokens_to_ids(INTENSITIES), 0.05)
     image = [tokenizer.convert_tokens_to_ids("<image>")] * 49
-    short = {"picture": 0, "shown": np.ones(49, bool), "input_ids": [*image, 10, 11], "labels": [-100] * 50 + [11]}
+    short = {"picture": 0, "input_ids": [*image, 10, 11], "labels": [-100] * 50 + [11]}
     long = {"picture": None, "input_ids": [10, 11, 12, 13], "labels": [-100, 11, 12, 13]}
-    collator = pretrain.Collator(torch.randn(1, 49, 1280).numpy(), tokenizer.pad_token_id)
+    collator = Collator(torch.randn(1, 49, 1280).numpy(), None, tokenizer.pad_token_id)
     alone = [words(**collator([item]))["loss"] for item in (short, long)]
     together = words(**collator([long, short]))["loss"]
     torch.testing.assert_close(together, sum(alone) / 2)
@@ -332,3 +426,38 @@ def test_a_run_goes_on_from_its_last_whole_checkpoint(tmp_path):
         if state:
             (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
     assert finished_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
+
+
+def test_a_thing_is_one_token_where_it_stands_alone():
+    tokenizer = build_tokenizer(["What is it? Two cats and a carrot."], ["cat", "car", "shirt", "t-shirt", "ice cream"])
+    text = "a cat, two cats, carrots, a car.\n<ANSWER>t-shirt<ANSWER_END> ice cream"
+    tokens = tokenizer.tokenize(text)
+    assert [token for token in tokens if token in tokenizer.get_added_vocab()] == [
+        "cat", "car", "<ANSWER>", "t-shirt", "<ANSWER_END>", "ice cream",
+    ]  # fmt: skip
+    assert tokenizer.decode(tokenizer(text).input_ids) == text
+
+
+def test_words_begin_as_what_the_eyes_heads_read_them_by(tmp_path):
+    """By then tokens are white, and the heads still read the same."""
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer([], ["cat", "moon"])
+    model, features = build_model(tokenizer), torch.rand(2000, 1280)
+    projector, ids = model.model.multi_modal_projector, tokenizer.get_vocab()
+    projector.linear_2.weight.data *= torch.logspace(2, 4, 256)[:, None]
+    old, embedding = projector(features), model.get_input_embeddings().weight
+    heads = {"thing.weight": torch.randn(1000, 256), "presence.weight": torch.randn(16, 256)}
+    save_file(heads, tmp_path / "eyes.safetensors")
+    before = embedding.clone()
+    begin_words(model, tmp_path, ids, {"cat": [281, 285]}, features)
+    new = projector(features)
+    torch.testing.assert_close(new.mean(0), torch.zeros(256), atol=1e-3, rtol=0)
+    spread = new.var(0)
+    torch.testing.assert_close(spread, torch.ones(256), atol=0.3, rtol=0)
+    for word, row in (("cat", heads["thing.weight"][[281, 285]].mean(0)), ("lens flare", heads["presence.weight"][1])):
+        read, wanted = new @ embedding[ids[word]], old @ row
+        assert torch.corrcoef(torch.stack([read, wanted]))[0, 1] > 0.999
+        torch.testing.assert_close(embedding[ids[word]].norm(), before.norm(dim=1).median())
+    changed = (embedding != before).any(1).nonzero()[:, 0].tolist()
+    assert changed == sorted(ids[word] for word in (*REGISTRY, "cat"))
+    assert model.lm_head.weight is embedding

