@@ -27,10 +27,12 @@ def main() -> None:
         parser.error(f"{error} Name other checkpoints by --model, --baseline and --adapter, or a --preset.")
     logging.info(pair.notice)
     examples = load_examples()
+    blocks = page.build(pair, examples)
+    options = page.launch_options(examples)
+    blocks.launch(server_name=arguments.host, server_port=arguments.port, prevent_thread_lock=True, **options)
+    # Only now: launching sets environment variables, which no other thread survives that compiles and reads them.
     threading.Thread(target=warm_up, daemon=True).start()
-    page.build(pair, examples).launch(
-        server_name=arguments.host, server_port=arguments.port, **page.launch_options(examples)
-    )
+    blocks.block_thread()
 
 
 if __name__ == "__main__":
