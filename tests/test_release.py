@@ -74,7 +74,7 @@ def made(tmp_path):
         "sets": evaluate.measure(sides, {"validation": rows}, replies),
     }  # fmt: skip
     head = {
-        "measured on": "data/validation", "things": {}, "things": {}, "learned from": {"count": 21500},
+        "measured on": "data/validation", "things": {}, "learned from": {"count": 21500},
         "figures": ceiling.measure(rows, [Recipe({"graffiti": 0.25})] * 4),
     }  # fmt: skip
     (tmp_path / "results.json").write_text(json.dumps(results))
