@@ -21,8 +21,8 @@ from degradations import Recipe
 from demo.chain import build_prompt, parse_options, question_with_options
 from training.chains import on_grid, write_chain
 from training.corpus import read_things
-from training.embedded import IMAGE_SIZE, IMAGE_TOKENS, INTENSITY_STEP, PATCH_SIZE
-from training.exchange import Exchange, named_classes
+from training.embedded import IMAGE_TOKENS, INTENSITY_STEP
+from training.exchange import QUARTERS, WHOLE, Exchange, named_classes
 from training.questions import NUMBERS, OPTIONS, PLACES, WORDING
 
 NAMING = "Which degradations are in this picture, and how strong are they?"
@@ -38,14 +38,6 @@ class Mixture:
     hidden_share: float = field(default=0.5, metadata={"help": "share of questions with the picture hidden in part"})
     exchanged_share: float = field(default=0.5, metadata={"help": "share of object questions about another object"})
     exchanged_open_share: float = field(default=0.25, metadata={"help": "share of those asked without options"})
-
-
-WHOLE = np.arange(IMAGE_TOKENS)
-_GRID = WHOLE.reshape(IMAGE_SIZE // PATCH_SIZE, -1)
-QUARTERS = [
-    _GRID[rows, columns].ravel() for rows in (slice(3), slice(-3, None)) for columns in (slice(3), slice(-3, None))
-]
-"""Positions of the tower's features: all of them, and those of each of `PLACES`."""
 
 
 class Conversations(Dataset):

@@ -16,17 +16,24 @@ from degradations.jobs import read_table
 TYPES = list(REGISTRY)
 
 
-def read_samples(folder: Path, limit: int | None = None) -> list[dict]:
+def read_samples(folder: Path, limit: int | None = None, exchanged: bool = False) -> list[dict]:
     """Rows of ``training.synthesize`` with the pictures' paths made whole; those with an error are left out.
 
+    Args:
+        exchanged: take samples of ``training.exchanged``, too, which are not about what their pictures show.
+
     Raises:
-        ValueError: the folder holds no samples.
+        ValueError: the folder holds no samples, or such that were not asked for.
     """
     folder = Path(folder)
     table = folder / "samples.jsonl"
     if not table.exists():
         raise ValueError(f"{folder} holds no samples.jsonl; make it with python -m training.synthesize")
     rows = [row for line in table.read_text().splitlines() if "error" not in (row := json.loads(line))][:limit]
+    if not exchanged and any("exchanged" in row for row in rows):
+        raise ValueError(
+            f"{folder} asks about what its pictures do not show, for training.sft alone: give another folder"
+        )
     for row in rows:
         row["image"], row["clean"] = str(folder / row["image"]), row["clean"] and str(folder / row["clean"])
         if "copies" in row:
@@ -49,7 +56,7 @@ def read_pairs(folder: Path, limit: int | None = None) -> list[dict]:
     return rows
 
 
-def read_chained(folder: Path, limit: int | None = None) -> list[dict]:
+def read_chained(folder: Path, limit: int | None = None, exchanged: bool = False) -> list[dict]:
     """The rows that have a chain, with the key ``"chain"`` beside those of `read_samples`; rejected ones are left out.
 
     Raises:
@@ -59,7 +66,9 @@ def read_chained(folder: Path, limit: int | None = None) -> list[dict]:
     if not table.exists():
         raise ValueError(f"{folder} holds no chains.jsonl; write it with python -m training.write {folder}")
     chains = {row["id"]: row["chain"] for row in read_table(table)}
-    rows = [row | {"chain": chains[row["id"]]} for row in read_samples(folder) if row["id"] in chains][:limit]
+    rows = [
+        row | {"chain": chains[row["id"]]} for row in read_samples(folder, exchanged=exchanged) if row["id"] in chains
+    ][:limit]
     if not rows:
         raise ValueError(f"no row of {table} belongs to a sample; write it anew with python -m training.write {folder}")
     return rows

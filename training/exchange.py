@@ -13,9 +13,17 @@ import numpy as np
 import torch
 
 from training.corpus import Thing, read_things
+from training.embedded import IMAGE_SIZE, IMAGE_TOKENS, PATCH_SIZE
 
 CLASSES = Path(__file__).with_name("imagenet.txt")
 """The labels of ImageNet's thousand classes, one a line, in the classifier's order."""
+
+WHOLE = np.arange(IMAGE_TOKENS)
+_GRID = WHOLE.reshape(IMAGE_SIZE // PATCH_SIZE, -1)
+QUARTERS = [
+    _GRID[rows, columns].ravel() for rows in (slice(3), slice(-3, None)) for columns in (slice(3), slice(-3, None))
+]
+"""Positions of the tower's features: all of them, and those of each of `training.questions.PLACES`."""
 
 LARGEST = 6.0
 """The tower's last layer is a ReLU6."""

@@ -198,36 +198,36 @@ LOOKING_HARD = ("all in all, ", "even so, ", "still, ")
 """The same after much has been reasoned around."""
 
 _SHOWN = (
-    "I see {cue}, so it is {a_thing}",
-    "I find {cue}, as {a_thing} would have",
-    "I make out {cue}, which fits {a_thing}",
-    "with {cue} it looks like {a_thing}",
-    "{cue} would fit {a_thing}",
+    "I see {a_thing}, by {cue}",
+    "I find {a_thing} with {cue}",
+    "I make out {a_thing}: {cue}",
+    "it looks like {a_thing}, with {cue}",
+    "this fits {a_thing}: {cue}",
 )
 
 SEEN = {
     "object": _SHOWN,
     "garment": _SHOWN,
     "which": (
-        "I see {cue} at the {place}, so there is {a_thing}",
-        "I find {cue} at the {place}, as {a_thing} would have",
-        "I make out {cue} at the {place}, which fits {a_thing}",
-        "the {place} shows {cue}, so there is {a_thing}",
-        "at the {place} I see {cue}, which fits {a_thing}",
+        "I see {a_thing} at the {place}: {cue}",
+        "I find {a_thing} at the {place}, by {cue}",
+        "I make out {a_thing} at the {place}: {cue}",
+        "there is {a_thing} at the {place}, with {cue}",
+        "it looks like {a_thing} at the {place}: {cue}",
     ),
     "count": (
-        "I see {cue} {times}, so I count {number}",
-        "I find {cue} {times}",
-        "over the corners I find {cue} {times}",
+        "I see {number}: {cue} {times}",
+        "I find {number}, with {cue} {times}",
+        "I make out {number}: {cue} {times}",
+        "over the corners I count {number}, by {cue}",
         "corner after corner I count {number} with {cue}",
-        "{cue} can be found {times}",
     ),
     "where": (
-        "I see {cue} at the {place}, so the {thing} is there",
-        "I find {cue} at the {place}, which fits the {thing}",
-        "the {place} shows {cue}, as the {thing} would",
-        "of the corners the {place} shows {cue}",
-        "at the {place} I see {cue}, so there is the {thing}",
+        "I see the {thing} at the {place}: {cue}",
+        "I find the {thing} at the {place}, by {cue}",
+        "the {place} shows the {thing}: {cue}",
+        "of the corners the {place} shows the {thing}, with {cue}",
+        "at the {place} I make out the {thing}: {cue}",
     ),
     "other": (
         'what I see fits "{answer}"',
@@ -237,7 +237,10 @@ SEEN = {
         'I make out what fits "{answer}"',
     ),
 }
-"""Kind of question -> the evidence; clauses that begin small."""
+"""Kind of question -> the evidence; clauses that begin small.
+
+The name comes before the cue: a model that names what it sees need not have found words for how it looks before.
+"""
 
 OTHERS = ("I see {others} as well", "Beside it I find {others}")
 

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from peft import PeftModel, get_peft_model
@@ -42,6 +43,9 @@ CHAIN, TYPES_AND_ANSWER, ANSWER = "chain", "types_and_answer", "answer"
 
 @dataclass
 class StageArguments:
+    EXCHANGED: ClassVar[bool] = False
+    """Whether samples of ``training.exchanged`` will do."""
+
     samples: Path = field(metadata={"help": "dataset folder with samples.jsonl and chains.jsonl"})
     prompt_file: Path | None = field(default=None, metadata={"help": "prompt template; default: demo.chain's"})
     part: list[float] = field(
@@ -57,7 +61,7 @@ class StageArguments:
         Raises:
             ValueError: there are no chains, or the part is empty or no range within 0 to 1.
         """
-        rows = part_of(read_chained(self.samples, self.limit), self.part)
+        rows = part_of(read_chained(self.samples, self.limit, self.EXCHANGED), self.part)
         if not rows:
             raise ValueError(f"no sample of {self.samples} lies in the part {self.part}")
         return rows

@@ -90,7 +90,7 @@ def write_chains(folder: Path, writer: Writer, limit: int | None = None) -> int:
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}; give one that python -m training.synthesize made")
     with alone_in(folder):
-        samples = read_samples(folder, limit)
+        samples = read_samples(folder, limit, exchanged=True)
         tables = folder / "chains.jsonl", folder / "rejected.jsonl"
         _claim(folder / KEPT, {"writer": writer.name, **writer.settings}, tables)
         done = {row["id"] for table in tables for row in read_table(table)}

@@ -1,0 +1,156 @@
+"""Samples about things that their pictures do not show, and how the chain is learned from them."""
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from degradations.jobs import OtherRunError
+from demo.chain import parse_chain
+from tests import tiny
+from tests.trainer_runs import LORA, log_of, one_thread, train  # noqa: F401  (a fixture)
+from training import exchanged
+from training.data import read_chained, read_samples
+from training.embedded import build_model, build_processor, build_tokenizer
+from training.exchange import QUARTERS, named_classes
+from training.exchanged import ExchangedCollator, Exchanging, encode, exchange_samples
+from training.questions import PLACES
+from training.write import TruthWriter, write_chains
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    return tiny.samples(tmp_path_factory.mktemp("samples"))
+
+
+@pytest.fixture
+def made(samples, tmp_path) -> Path:
+    """A folder of exchanged samples with their chains."""
+    exchange_samples(samples, tmp_path / "exchanged", share=0.75)
+    write_chains(tmp_path / "exchanged", TruthWriter(step=0.05, index=False))
+    return tmp_path / "exchanged"
+
+
+def test_rows_ask_about_what_is_to_be_seen(samples):
+    row = read_samples(samples)[1]
+    make, rng, classes, kinds = exchanged.Exchanger(), np.random.default_rng(0), named_classes(), Counter()
+    for _ in range(200):
+        new = make(row, rng)
+        shown = [one["class"] for one in new["exchanged"]]
+        places = [one["place"] for one in new["exchanged"]]
+        names = [new["thing"], *new["others"]]
+        assert all(number in classes[name] for number, name in zip(shown, names, strict=True))
+        assert new["options"][new["answer_index"]] == new["answer"]
+        assert [new[name] for name in ("id", "image", "recipe")] == [row[name] for name in ("id", "image", "recipe")]
+        if new["kind"] == "where":
+            assert new["answer"] == new["place"] == places[0] and new["options"] == list(PLACES)
+            assert new["thing"] in new["question"]
+        else:
+            assert new["answer"] == new["thing"] and not set(new["others"]) & set(new["options"])
+        if new["kind"] == "object":
+            assert places == [""] == [new["place"]]
+        else:
+            assert len(set(places)) == len(places) <= 3 and set(places) <= set(PLACES)
+            assert row["thing"] not in new["options"] or row["thing"] == new["thing"]
+        kinds[new["kind"]] += 1
+    assert min(kinds[kind] for kind in ("object", "which", "where")) > 30
+    opened = [make(row | {"options": []}, rng) for _ in range(20)]
+    assert all((new["answer_index"] is None) == (new["kind"] == "object") for new in opened)
+
+
+def test_a_folder_of_them_is_written_again_the_same(samples, made, tmp_path):
+    rows = read_samples(made, exchanged=True)
+    before = read_samples(samples)
+    new = ["exchanged" in row for row in rows]
+    assert 0 < sum(new) < len(rows) == len(before)
+    for row, old, is_new in zip(rows, before, new, strict=True):
+        assert Path(row["image"]).samefile(old["image"]) and Path(row["clean"]).samefile(old["clean"])
+        assert is_new or row | {"image": 0, "clean": 0} == old | {"image": 0, "clean": 0}
+    table = (made / "samples.jsonl").read_bytes()
+    exchange_samples(samples, made, share=0.75)
+    assert (made / "samples.jsonl").read_bytes() == table
+    with pytest.raises(OtherRunError, match=r"share was 0\.75 and is now 0\.5"):
+        exchange_samples(samples, made, share=0.5)
+    with pytest.raises(ValueError, match=r"lies in \(0, 1\], not 0"):
+        exchange_samples(samples, tmp_path / "none", share=0)
+
+
+def test_chains_tell_of_what_is_to_be_seen(made):
+    for row in read_chained(made, exchanged=True):
+        chain = parse_chain(row["chain"])
+        assert chain.answer == row["answer"] and row["cue"] in chain.reasoning.lower()
+
+
+def test_whoever_looks_at_the_pictures_themselves_is_not_given_them(made):
+    for read in (read_samples, read_chained):
+        with pytest.raises(ValueError, match="what its pictures do not show"):
+            read(made)
+
+
+def test_the_command(samples, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["training.exchanged", str(samples), str(tmp_path / "out"), "--share", "1"])
+    assert exchanged.main() == 0
+    rows = [json.loads(line) for line in (tmp_path / "out/samples.jsonl").read_text().splitlines()]
+    count = sum("exchanged" in row for row in rows)
+    assert count == len(rows) == 8  # all of them ask for the main object
+    assert f"{len(rows)} samples, {count} of them exchanged" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["training.exchanged", str(tmp_path), str(tmp_path / "other")])
+    assert exchanged.main() == 2 and "holds no samples.jsonl" in capsys.readouterr().err
+
+
+def test_a_model_sees_classes_where_a_row_says(samples, monkeypatch):
+    torch.manual_seed(0)
+    model = build_model(build_tokenizer([]), hidden=64, layers=1).eval()
+    pictures = torch.randn(2, 3, 224, 224)
+    rows = read_samples(samples, 2)
+    exchanging = Exchanging(model, [row["clean"] for row in rows])
+    monkeypatch.setattr(exchanging, "exchange", lambda features, wanted: np.full_like(features, wanted))
+    wanted = [[{"place": "top left", "class": 3}, {"place": "bottom right", "class": 5}], []]
+
+    def see() -> np.ndarray:
+        with torch.no_grad():
+            return model.model.vision_tower(pictures).last_hidden_state.flatten(2).transpose(1, 2).numpy()
+
+    before = see()
+    with exchanging.of(torch.tensor([encode(one) for one in wanted])):
+        seen = see()
+    assert (seen[0, QUARTERS[0]] == 3).all() and (seen[0, QUARTERS[3]] == 5).all()
+    untouched = np.setdiff1d(np.arange(49), [*QUARTERS[0], *QUARTERS[3]])
+    assert np.array_equal(seen[0, untouched], before[0, untouched]) and np.array_equal(seen[1], before[1])
+    assert np.array_equal(see(), before)
+    with exchanging.of(torch.tensor([encode([{"place": "", "class": 7}])] * 2)):
+        assert (see() == 7).all()
+    with pytest.raises(RuntimeError, match="1 exchanges for 2 pictures"), exchanging.of(torch.tensor([encode([])])):
+        see()
+
+
+def test_a_collator_hands_on_what_is_exchanged():
+    batch = ExchangedCollator(lambda examples: {"seen": examples})([{"exchanged": encode([]), "prompt": "a"}])
+    assert batch["seen"] == [{"prompt": "a"}] and batch["exchanged"].shape == (1, 3, 2)
+
+
+def test_the_chain_is_learned_from_them(made, tmp_path):
+    """What is exchanged changes what is learned, and only that: rows without it are learned as ever."""
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer([row["chain"] for row in read_chained(made, exchanged=True)])
+    build_model(tokenizer, hidden=64, layers=1).save_pretrained(tmp_path / "base")
+    build_processor(tokenizer).save_pretrained(tmp_path / "base")
+    options = {"model_name_or_path": tmp_path / "base", **LORA, "max_steps": 2}
+    losses = log_of(train("sft", samples=made, output_dir=tmp_path / "seen", **options))
+    rows = [json.loads(line) for line in (made / "samples.jsonl").read_text().splitlines()]
+    for row in rows:
+        row.pop("exchanged", None)
+    (made / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    unseen = log_of(train("sft", samples=made, output_dir=tmp_path / "unseen", **options))
+    assert losses[0]["loss"] != unseen[0]["loss"] and losses[0]["loss"] == pytest.approx(unseen[0]["loss"], rel=0.05)
+
+
+def test_eyes_that_learn_cannot_be_shown_what_is_not_there(made, tmp_path):
+    with pytest.raises(ValueError, match="leave train_vision out"):
+        train("sft", samples=made, model_name_or_path=tmp_path, output_dir=tmp_path / "out", train_vision=True)
