@@ -14,10 +14,10 @@ from demo.chain import parse_chain
 from tests import tiny
 from tests.trainer_runs import LORA, log_of, one_thread, train  # noqa: F401  (a fixture)
 from training import exchanged
-from training.data import read_chained, read_samples
+from training.data import read_chained, read_picture, read_samples
 from training.embedded import build_model, build_processor, build_tokenizer
 from training.exchange import QUARTERS, named_classes
-from training.exchanged import ExchangedCollator, Exchanging, encode, exchange_samples
+from training.exchanged import Exchanging, exchange_samples
 from training.questions import PLACES
 from training.write import TruthWriter, write_chains
 
@@ -104,44 +104,62 @@ def test_the_command(samples, tmp_path, monkeypatch, capsys):
     assert exchanged.main() == 2 and "holds no samples.jsonl" in capsys.readouterr().err
 
 
-def test_a_model_sees_classes_where_a_row_says(samples, monkeypatch):
-    torch.manual_seed(0)
-    model = build_model(build_tokenizer([]), hidden=64, layers=1).eval()
-    pictures = torch.randn(2, 3, 224, 224)
-    rows = read_samples(samples, 2)
-    exchanging = Exchanging(model, [row["clean"] for row in rows])
-    monkeypatch.setattr(exchanging, "exchange", lambda features, wanted: np.full_like(features, wanted))
-    wanted = [[{"place": "top left", "class": 3}, {"place": "bottom right", "class": 5}], []]
-
-    def see() -> np.ndarray:
-        with torch.no_grad():
-            return model.model.vision_tower(pictures).last_hidden_state.flatten(2).transpose(1, 2).numpy()
-
-    before = see()
-    with exchanging.of(torch.tensor([encode(one) for one in wanted])):
-        seen = see()
-    assert (seen[0, QUARTERS[0]] == 3).all() and (seen[0, QUARTERS[3]] == 5).all()
-    untouched = np.setdiff1d(np.arange(49), [*QUARTERS[0], *QUARTERS[3]])
-    assert np.array_equal(seen[0, untouched], before[0, untouched]) and np.array_equal(seen[1], before[1])
-    assert np.array_equal(see(), before)
-    with exchanging.of(torch.tensor([encode([{"place": "", "class": 7}])] * 2)):
-        assert (see() == 7).all()
-    with pytest.raises(RuntimeError, match="1 exchanges for 2 pictures"), exchanging.of(torch.tensor([encode([])])):
-        see()
-
-
-def test_a_collator_hands_on_what_is_exchanged():
-    batch = ExchangedCollator(lambda examples: {"seen": examples})([{"exchanged": encode([]), "prompt": "a"}])
-    assert batch["seen"] == [{"prompt": "a"}] and batch["exchanged"].shape == (1, 3, 2)
-
-
-def test_the_chain_is_learned_from_them(made, tmp_path):
-    """What is exchanged changes what is learned, and only that: rows without it are learned as ever."""
+@pytest.fixture
+def base(made, tmp_path) -> Path:
+    """A FastVLM on the tower that is trained here, with words for the samples."""
     torch.manual_seed(0)
     tokenizer = build_tokenizer([row["chain"] for row in read_chained(made, exchanged=True)])
     build_model(tokenizer, hidden=64, layers=1).save_pretrained(tmp_path / "base")
     build_processor(tokenizer).save_pretrained(tmp_path / "base")
-    options = {"model_name_or_path": tmp_path / "base", **LORA, "max_steps": 2}
+    return tmp_path / "base"
+
+
+def test_a_model_sees_classes_where_a_row_says(samples, monkeypatch):
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer([])
+    model, processor = build_model(tokenizer, hidden=64, layers=1).eval(), build_processor(tokenizer)
+    first, second, third = read_samples(samples, 3)
+    shown = [{"place": "top left", "class": 3}, {"place": "bottom right", "class": 5}]
+    rows = [first | {"exchanged": shown}, second, third | {"exchanged": [{"place": "", "class": 7}]}]
+    pictures = processor.image_processor([read_picture(row["image"]) for row in rows], return_tensors="pt")
+
+    def see() -> np.ndarray:
+        with torch.no_grad():
+            seen = model.model.vision_tower(pictures["pixel_values"]).last_hidden_state
+        return seen.flatten(2).transpose(1, 2).numpy()
+
+    before = see()
+    exchanging = Exchanging(model, processor, rows)
+    monkeypatch.setattr(exchanging, "exchange", lambda features, wanted: np.full_like(features, wanted))
+    seen = see()
+    assert (seen[0, QUARTERS[0]] == 3).all() and (seen[0, QUARTERS[3]] == 5).all() and (seen[2] == 7).all()
+    untouched = np.setdiff1d(np.arange(49), [*QUARTERS[0], *QUARTERS[3]])
+    assert np.array_equal(seen[0, untouched], before[0, untouched]) and np.array_equal(seen[1], before[1])
+    with pytest.raises(ValueError, match="another sample has the picture of 0"):
+        Exchanging(model, processor, [rows[0], rows[0]])
+
+
+@pytest.mark.parametrize("stage", ["sft", "grpo"])
+def test_both_stages_show_every_exchanged_picture(stage, base, made, tmp_path, monkeypatch):
+    """Each picture that is to be exchanged, and no other, is known again where the trainer shows it to the model."""
+    shown, wanted = Counter(), set()
+
+    class Watched(Exchanging):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.exchange = lambda features, number: shown.update([number]) or features
+            wanted.update(number for one in self.wanted.values() for _, number in one)
+
+    monkeypatch.setattr("training.stage.Exchanging", Watched)
+    options = LORA | {"max_steps": 2, "per_device_train_batch_size": 8}
+    options |= {"num_generations": 2, "steps_per_generation": 1, "cache_features": True} if stage == "grpo" else {}
+    train(stage, samples=made, model_name_or_path=base, output_dir=tmp_path / stage, **options)
+    assert set(shown) == wanted if stage == "sft" else set(shown) <= wanted and shown
+
+
+def test_the_chain_is_learned_from_them(base, made, tmp_path):
+    """What is exchanged changes what is learned, and only that: rows without it are learned as ever."""
+    options = {"model_name_or_path": base, **LORA, "max_steps": 2}
     losses = log_of(train("sft", samples=made, output_dir=tmp_path / "seen", **options))
     rows = [json.loads(line) for line in (made / "samples.jsonl").read_text().splitlines()]
     for row in rows:
@@ -151,6 +169,10 @@ def test_the_chain_is_learned_from_them(made, tmp_path):
     assert losses[0]["loss"] != unseen[0]["loss"] and losses[0]["loss"] == pytest.approx(unseen[0]["loss"], rel=0.05)
 
 
-def test_eyes_that_learn_cannot_be_shown_what_is_not_there(made, tmp_path):
+def test_who_would_look_at_the_pictures_in_another_way_is_refused(made, tmp_path):
+    common = {"samples": made, "model_name_or_path": tmp_path, "output_dir": tmp_path / "out"}
     with pytest.raises(ValueError, match="leave train_vision out"):
-        train("sft", samples=made, model_name_or_path=tmp_path, output_dir=tmp_path / "out", train_vision=True)
+        train("sft", **common, train_vision=True)
+    with pytest.raises(ValueError, match="a reference model of its own"):
+        train("grpo", **common)
+    assert not (tmp_path / "out").exists()

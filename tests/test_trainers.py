@@ -310,11 +310,12 @@ def test_two_processes_do_not_write_into_one_folder(bases, samples, tmp_path):
 def test_completions_are_sampled_anew_where_a_run_goes_on():
     settings = {"output_dir": "x", "use_cpu": True, "bf16": False, "num_iterations": 2, "report_to": "none"}
     arguments = grpo.GRPOArguments(Path("x"))
-    grpo.check(arguments, GRPOConfig(**settings, save_steps=4))
+    grpo.check(arguments, GRPOConfig(**settings, save_steps=4), ModelConfig(), [])
     with pytest.raises(ValueError, match="every 2 batches, and a checkpoint after 3"):
-        grpo.check(arguments, GRPOConfig(**settings, save_steps=3))
+        grpo.check(arguments, GRPOConfig(**settings, save_steps=3), ModelConfig(), [])
     with pytest.raises(ValueError, match="tower that rests"):
-        grpo.check(grpo.GRPOArguments(Path("x"), cache_features=True, train_vision=True), GRPOConfig(**settings))
+        arguments = grpo.GRPOArguments(Path("x"), cache_features=True, train_vision=True)
+        grpo.check(arguments, GRPOConfig(**settings), ModelConfig(), [])
 
 
 # --- features that are remembered ---
@@ -377,7 +378,7 @@ def test_the_configurations_fit_each_other(pair):
         for which, kind, arguments in (("sft", sft.SFTArguments, SFTConfig), ("grpo", grpo.GRPOArguments, GRPOConfig))
     )
     (learned, trained, first), (reinforced, training, second) = before, after
-    grpo.check(reinforced, training)
+    grpo.check(reinforced, training, second, [{"exchanged": []}] if pair == "embedded" else [])
     assert trained.output_dir == (reinforced.adapter or second.model_name_or_path)
     assert learned.samples != reinforced.samples or learned.part[1] <= reinforced.part[0]
     assert reinforced.rewards == ["accuracy", "format", "r_deg", "r_len"] and training.reward_weights == [1] * 4

@@ -3,30 +3,30 @@
 SAMPLES is a folder of ``training.synthesize``. OUT receives its rows; of the questions about the main object most
 (``--share``) become questions about another one, about what is in a corner, or where it is, and the row says under
 ``exchanged`` which classes of ImageNet its picture's features are to be exchanged for (`training.exchange`). The
-pictures stay where they are. ``training.write`` writes the chains, ``training.sft`` learns them; nobody else reads
-such samples.
+pictures stay where they are. ``training.write`` writes the chains; ``training.sft`` and ``training.grpo`` read such
+samples, and nobody else.
 
 An adapter that learns the chain on a thousand photos learns the photos, as its base would.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
+from peft import PeftModel
 from tqdm import tqdm
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, ProcessorMixin
 
 from degradations.files import write_whole
 from degradations.jobs import StoppedError, alone_in, claim
 from training.corpus import read_things
-from training.data import pixels, read_picture, read_samples
-from training.embedded import IMAGE_SIZE, imagenet_classifier
+from training.data import read_picture, read_samples
+from training.embedded import imagenet_classifier
 from training.exchange import QUARTERS, WHOLE, Exchange, class_things
 from training.questions import OPTIONS, PLACES, WORDING
 
@@ -110,84 +110,67 @@ def exchange_samples(samples: Path, out: Path, share: float = SHARE, seed: int =
 
 # --- what a model sees of them ---
 
-NONE = -1
-
-
-def encode(exchanged: list[dict]) -> list[list[int]]:
-    """What is exchanged in a picture, as (place, class) pairs of numbers; always `MOST` of them, the rest `NONE`."""
-    pairs = [[len(PLACES) if not one["place"] else PLACES.index(one["place"]), one["class"]] for one in exchanged]
-    return pairs + [[NONE, NONE]] * (MOST - len(pairs))
-
 
 class Exchanging:
-    """Has a model see exchanged features: between its tower and its projector.
+    """Has a model see exchanged features of the pictures of exchanged samples, between its tower and its projector.
+
+    A picture is known again by its pixels, wherever a trainer shows it to the model.
 
     Args:
-        model: a FastVLM on the tower that ImageNet's classifier was made for, without the wrapper of an adapter.
-        pictures: clean ones, from whose features the exchange learns how features vary.
+        model: a FastVLM on the tower that ImageNet's classifier was made for, with or without an adapter.
+        processor: makes ``pixel_values`` of pictures.
+        rows: all samples of the training.
+
+    Raises:
+        ValueError: two samples share a picture and want other things to be seen in it.
     """
 
-    def __init__(self, model: PreTrainedModel, pictures: list[str]):
-        self.tower = model.model.vision_tower
-        self.exchange = Exchange(imagenet_classifier(), self._means(pictures))
-        self.wanted: torch.Tensor | None = None
+    def __init__(self, model: PreTrainedModel | PeftModel, processor: ProcessorMixin, rows: list[dict]):
+        base = model.get_base_model() if isinstance(model, PeftModel) else model
+        self.tower, self.process = base.model.vision_tower, processor.image_processor
+        self.exchange = Exchange(imagenet_classifier(), self._means(rows[:STATISTICS_OF]))
+        self.wanted: dict[bytes, list[tuple[np.ndarray, int]]] = {}
+        for row in tqdm([row for row in rows if "exchanged" in row], desc="pictures to exchange"):
+            self._want(row)
         self.tower.register_forward_hook(self._see)
 
-    @contextmanager
-    def of(self, wanted: torch.Tensor | None) -> Iterator[None]:
-        """While this lasts, the tower is shown one batch of pictures.
-
-        Args:
-            wanted: integers (pictures, `MOST`, 2), what `encode` gives for each.
-        """
-        self.wanted = wanted
-        try:
-            yield
-        finally:
-            self.wanted = None
+    def _want(self, row: dict) -> None:
+        key = _key(self._pixel_values([row["image"]])[0])
+        if key in self.wanted:
+            raise ValueError(
+                f"another sample has the picture of {row['id']}, {row['image']}: they cannot be told apart"
+            )
+        regions = dict(zip(("", *PLACES), (WHOLE, *QUARTERS), strict=True))
+        self.wanted[key] = [(regions[one["place"]], one["class"]) for one in row["exchanged"]]
 
     @torch.no_grad()
     def _see(self, tower, arguments, output):
-        """Called with the tower's output of every batch, of shape (pictures, channels, rows, columns)."""
-        if self.wanted is None:
-            return None
+        """Called with every batch of pictures and the tower's output, of shape (pictures, channels, rows, columns)."""
+        changes = [self.wanted.get(_key(picture), ()) for picture in arguments[0]]
         seen = output.last_hidden_state
-        if len(seen) != len(self.wanted):
-            raise RuntimeError(f"{len(self.wanted)} exchanges for {len(seen)} pictures: each sample needs one picture")
         features = seen.flatten(2).transpose(1, 2).float().cpu().numpy().copy()
-        for picture, pairs in zip(features, self.wanted.tolist(), strict=True):
-            for place, wanted in pairs:
-                if wanted != NONE:
-                    positions = [*QUARTERS, WHOLE][place]
-                    picture[positions] = self.exchange(picture[positions], wanted)
+        for picture, wanted in zip(features, changes, strict=True):
+            for positions, number in wanted:
+                picture[positions] = self.exchange(picture[positions], number)
         output.last_hidden_state = torch.from_numpy(features).transpose(1, 2).reshape(seen.shape).to(seen)
         return output
 
     @torch.inference_mode()
-    def _means(self, pictures: list[str], batch_size: int = 32) -> np.ndarray:
-        """The mean features of pictures, float32 (pictures, channels)."""
-        weight = next(self.tower.parameters())
+    def _means(self, rows: list[dict], batch_size: int = 32) -> np.ndarray:
+        """The mean features of clean pictures, float32 (pictures, channels)."""
         means = []
-        for start in tqdm(range(0, len(pictures), batch_size), desc="how features vary"):
-            batch = torch.stack(
-                [pixels(read_picture(path), IMAGE_SIZE) for path in pictures[start : start + batch_size]]
-            )
-            seen = self.tower(batch.to(weight).contiguous(memory_format=torch.channels_last)).last_hidden_state
+        for start in tqdm(range(0, len(rows), batch_size), desc="how features vary"):
+            pictures = self._pixel_values([row["clean"] for row in rows[start : start + batch_size]])
+            seen = self.tower(pictures.to(next(self.tower.parameters()))).last_hidden_state
             means.append(seen.float().mean((2, 3)).cpu().numpy())
         return np.concatenate(means)
 
+    def _pixel_values(self, paths: list[str]) -> torch.Tensor:
+        return self.process([read_picture(path) for path in paths], return_tensors="pt")["pixel_values"]
 
-class ExchangedCollator:
-    """A data collator that hands on what is exchanged in each example's picture."""
 
-    def __init__(self, collate):
-        self.collate = collate
-
-    def __call__(self, examples: list[dict]) -> dict:
-        wanted = torch.tensor([example.pop("exchanged") for example in examples])
-        batch = self.collate(examples)
-        batch["exchanged"] = wanted
-        return batch
+def _key(picture: torch.Tensor) -> bytes:
+    return hashlib.blake2b(picture.float().contiguous().cpu().numpy().tobytes(), digest_size=16).digest()
 
 
 # --- the command line ---

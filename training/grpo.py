@@ -38,6 +38,7 @@ from training.stage import (
     load_model,
     load_processor,
     pictures,
+    show_exchanged,
     types_and_answer,
 )
 
@@ -135,7 +136,7 @@ def _key(picture: torch.Tensor) -> tuple:
     return picture.shape, picture.dtype, precision, hashlib.blake2b(content).digest()
 
 
-def check(arguments: GRPOArguments, training: GRPOConfig) -> None:
+def check(arguments: GRPOArguments, training: GRPOConfig, config: ModelConfig, rows: list[dict]) -> None:
     """Refuse settings that would train something else than they say.
 
     Raises:
@@ -143,6 +144,12 @@ def check(arguments: GRPOArguments, training: GRPOConfig) -> None:
     """
     if arguments.cache_features and arguments.train_vision:
         raise ValueError("cache_features needs a vision tower that rests: leave one of it and train_vision out")
+    elsewhere = training.use_vllm or not (arguments.adapter or config.use_peft)
+    if elsewhere and any("exchanged" in row for row in rows):
+        raise ValueError(
+            f"{arguments.samples} asks about what its pictures do not show, and vLLM or a reference model of its own "
+            "would look at them: leave use_vllm out and train an adapter, or give other samples"
+        )
     rollout = training.steps_per_generation * training.num_iterations
     saved = training.save_steps * training.gradient_accumulation_steps
     if training.save_strategy == "steps" and saved % rollout:
@@ -155,8 +162,8 @@ def check(arguments: GRPOArguments, training: GRPOConfig) -> None:
 def main() -> None:
     parser = TrlParser((GRPOArguments, GRPOConfig, ModelConfig))
     arguments, training, config = parser.parse_args_and_config()
-    check(arguments, training)
     rows = arguments.read()
+    check(arguments, training, config, rows)
     run = describe("GRPO", arguments, training, config)
     with run.alone_in(training.output_dir):
         set_seed(training.seed)
@@ -164,6 +171,7 @@ def main() -> None:
         processor = load_processor(config.model_name_or_path)
         model = load_model(config, arguments.adapter, checkpoint, arguments.train_vision)
         base = model.get_base_model() if isinstance(model, PeftModel) else model
+        show_exchanged(model, processor, rows)
         if base is model:  # then TRL loads the reference model itself, and is to load it in the same way
             training.model_init_kwargs = {
                 "attn_implementation": config.attn_implementation,

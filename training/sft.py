@@ -11,19 +11,16 @@ last checkpoint when the same command is started again.
 ablation without reasoning the chain's TYPE and ANSWER. All three see the same samples in the same order.
 """
 
-from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Literal
 
 from accelerate import PartialState
 from datasets import Dataset, Image, List
-from peft import PeftModel
-from transformers import PreTrainedModel, set_seed
+from transformers import set_seed
 from trl import ModelConfig, SFTConfig, SFTTrainer, TrlParser
 
 from demo.chain import DIRECT_PROMPT
 from training.chains import write_answer
-from training.exchanged import STATISTICS_OF, ExchangedCollator, Exchanging, encode
 from training.resume import finished_checkpoint
 from training.stage import (
     ANSWER,
@@ -36,41 +33,23 @@ from training.stage import (
     load_model,
     load_processor,
     pictures,
+    show_exchanged,
     types_and_answer,
 )
 
 
 class Trainer(StageTrainer, SFTTrainer):
-    """TRL's, with the habits of a stage.
+    """TRL's, with the habits of a stage."""
 
-    Args:
-        exchanging: shows the model what the column ``exchanged`` says, where there is one.
-    """
-
-    def __init__(self, *args, exchanging: Exchanging | None = None, **kwargs):
+    def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.exchanging = exchanging
-        if exchanging:
-            self.data_collator = ExchangedCollator(self.data_collator)
         # Every token counts the same, in whatever process and micro-batch: TRL's loss can do that for all models, but
         # takes Qwen2.5-VL at its word that it cannot.
         self.model_accepts_loss_kwargs = True
 
-    def _set_signature_columns_if_needed(self) -> None:
-        super()._set_signature_columns_if_needed()
-        if "exchanged" not in self._signature_columns:
-            self._signature_columns = [*self._signature_columns, "exchanged"]
-
-    def compute_loss(self, model, inputs, *args, **kwargs):
-        wanted = inputs.pop("exchanged", None)
-        with self.exchanging.of(wanted) if self.exchanging else nullcontext():
-            return super().compute_loss(model, inputs, *args, **kwargs)
-
 
 @dataclass
 class SFTArguments(StageArguments):
-    EXCHANGED: ClassVar[bool] = True
-
     target: Literal["chain", "types_and_answer", "answer"] = field(
         default=CHAIN, metadata={"help": "what is learned: the chain, the chain without reasoning, the answer alone"}
     )
@@ -103,17 +82,7 @@ def sft_dataset(rows: list[dict], arguments: SFTArguments) -> Dataset:
             for row in rows
         ]
     )
-    if any("exchanged" in row for row in rows):
-        dataset = dataset.add_column("exchanged", [encode(row.get("exchanged", [])) for row in rows])
     return dataset.cast_column("images", List(Image(mode="RGB")))
-
-
-def show_exchanged(model: PreTrainedModel | PeftModel, rows: list[dict]) -> Exchanging | None:
-    """Have the model see what `training.exchanged` has exchanged; None where there is no such row."""
-    if not any("exchanged" in row for row in rows):
-        return None
-    base = model.get_base_model() if isinstance(model, PeftModel) else model
-    return Exchanging(base, [row["clean"] for row in rows[:STATISTICS_OF]])
 
 
 def completion(row: dict, arguments: SFTArguments) -> str:
@@ -136,14 +105,11 @@ def main() -> None:
     with run.alone_in(training.output_dir):
         set_seed(training.seed)
         checkpoint = finished_checkpoint(training.output_dir)
+        processor = load_processor(config.model_name_or_path)
         model = load_model(config, checkpoint=checkpoint, train_vision=arguments.train_vision)
+        show_exchanged(model, processor, rows)
         trainer = Trainer(
-            model,
-            exchanging=show_exchanged(model, rows),
-            args=training,
-            train_dataset=sft_dataset(rows, arguments),
-            processing_class=load_processor(config.model_name_or_path),
-            run=run,
+            model, args=training, train_dataset=sft_dataset(rows, arguments), processing_class=processor, run=run
         )
         trainer.train(resume_from_checkpoint=checkpoint)
         trainer.finish()

@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from peft import PeftModel, get_peft_model
@@ -32,6 +31,7 @@ from demo.resolution import is_sized_by_pixels
 from demo.settings import Spec
 from training.data import read_chained
 from training.embedded import rest_statistics
+from training.exchanged import Exchanging
 from training.record import Clock, Run
 
 RESTING = "|".join(OUTSIDE_LANGUAGE_MODEL)
@@ -43,9 +43,6 @@ CHAIN, TYPES_AND_ANSWER, ANSWER = "chain", "types_and_answer", "answer"
 
 @dataclass
 class StageArguments:
-    EXCHANGED: ClassVar[bool] = False
-    """Whether samples of ``training.exchanged`` will do."""
-
     samples: Path = field(metadata={"help": "dataset folder with samples.jsonl and chains.jsonl"})
     prompt_file: Path | None = field(default=None, metadata={"help": "prompt template; default: demo.chain's"})
     part: list[float] = field(
@@ -59,11 +56,14 @@ class StageArguments:
         """The rows to train on, with absolute picture paths and the key ``"chain"``.
 
         Raises:
-            ValueError: there are no chains, or the part is empty or no range within 0 to 1.
+            ValueError: there are no chains, or the part is empty or no range within 0 to 1, or the vision tower is to
+                learn from what it does not see.
         """
-        rows = part_of(read_chained(self.samples, self.limit, self.EXCHANGED), self.part)
+        rows = part_of(read_chained(self.samples, self.limit, exchanged=True), self.part)
         if not rows:
             raise ValueError(f"no sample of {self.samples} lies in the part {self.part}")
+        if self.train_vision and any("exchanged" in row for row in rows):
+            raise ValueError("exchanged features need a tower that rests: leave train_vision out, or give others")
         return rows
 
     def template(self) -> str:
@@ -163,6 +163,12 @@ def load_model(
             if re.search(RESTING, name):
                 parameter.requires_grad = False
     return model
+
+
+def show_exchanged(model: PreTrainedModel | PeftModel, processor: ProcessorMixin, rows: list[dict]) -> None:
+    """Have the model see what samples of ``training.exchanged`` are about, if there are any."""
+    if any("exchanged" in row for row in rows):
+        Exchanging(model, processor, rows)
 
 
 def _holds_weights(folder: str) -> bool:
