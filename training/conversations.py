@@ -22,7 +22,7 @@ from demo.chain import build_prompt, parse_options, question_with_options
 from training.chains import on_grid, write_chain
 from training.corpus import read_things
 from training.embedded import IMAGE_TOKENS, INTENSITY_STEP
-from training.exchange import QUARTERS, WHOLE, Exchange, named_classes
+from training.exchange import QUARTERS, WHOLE, Classes, Exchange
 from training.questions import NUMBERS, OPTIONS, PLACES, WORDING
 
 NAMING = "Which degradations are in this picture, and how strong are they?"
@@ -59,9 +59,7 @@ class Conversations(Dataset):
             group: sorted({thing.name for thing in vocabulary if thing.group == group})
             for group in ("object", "garment")
         }
-        self.classes = named_classes()
-        frequency = np.sqrt([len(classes) for classes in self.classes.values()])
-        self.frequency = frequency / frequency.sum()
+        self.classes = Classes()
 
     def __len__(self) -> int:
         return self.TASKS * self.mixture.views * len(self.rows)
@@ -115,8 +113,7 @@ class Conversations(Dataset):
         """A question about what the picture will show, its answer, and which positions shall show which class."""
         kind = str(rng.choice(["object", "object", "which", "where"]))
         count = 1 if kind == "object" else int(rng.integers(1, 4))
-        names = [str(name) for name in rng.choice(list(self.classes), count, replace=False, p=self.frequency)]
-        classes = [int(rng.choice(self.classes[name])) for name in names]
+        names, classes = self.classes.draw(rng, count)
         if kind == "object":
             return *self._ask_about(names[0], kind, rng, self.mixture.exchanged_open_share), [(WHOLE, classes[0])]
         places = rng.permutation(len(PLACES))[:count]

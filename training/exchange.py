@@ -48,6 +48,23 @@ def named_classes() -> dict[str, list[int]]:
     return names
 
 
+class Classes:
+    """The classes that have everyday names, to draw from.
+
+    Names of many classes come more often, but not in proportion: there are 118 breeds of dogs and two elephants.
+    """
+
+    def __init__(self):
+        self.named = named_classes()
+        frequency = np.sqrt([len(classes) for classes in self.named.values()])
+        self.frequency = frequency / frequency.sum()
+
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[list[str], list[int]]:
+        """Different names, and a class of each."""
+        names = [str(name) for name in rng.choice(list(self.named), count, replace=False, p=self.frequency)]
+        return names, [int(rng.choice(self.named[name])) for name in names]
+
+
 class Exchange:
     """Exchanges classes in features.
 

@@ -27,7 +27,7 @@ from degradations.jobs import StoppedError, alone_in, claim
 from training.corpus import read_things
 from training.data import read_picture, read_samples
 from training.embedded import imagenet_classifier
-from training.exchange import QUARTERS, WHOLE, Exchange, class_things
+from training.exchange import QUARTERS, WHOLE, Classes, Exchange, class_things
 from training.questions import OPTIONS, PLACES, WORDING
 
 SHARE = 0.75
@@ -46,19 +46,13 @@ class Exchanger:
     def __init__(self):
         vocabulary = [thing for thing in read_things().values() if thing.group == "object"]
         self.right = {thing.name: thing.right for thing in vocabulary}
-        self.classes: dict[str, list[int]] = {}
-        self.things = class_things()
-        for number, thing in self.things.items():
-            self.classes.setdefault(thing.name, []).append(number)
-        frequency = np.sqrt([len(classes) for classes in self.classes.values()])
-        self.frequency = frequency / frequency.sum()
+        self.things, self.classes = class_things(), Classes()
 
     def __call__(self, row: dict, rng: np.random.Generator) -> dict:
         """The row about another object, or about things in its picture's corners."""
         kind = str(rng.choice(["object", "object", "which", "where"]))
         count = 1 if kind == "object" else int(rng.integers(1, MOST + 1))
-        names = [str(name) for name in rng.choice(list(self.classes), count, replace=False, p=self.frequency)]
-        classes = [int(rng.choice(self.classes[name])) for name in names]
+        names, classes = self.classes.draw(rng, count)
         corners = [PLACES[place] for place in rng.permutation(len(PLACES))[:count]]
         places = [""] if kind == "object" else corners
         question = WORDING[kind][rng.integers(len(WORDING[kind]))].format(thing=names[0])
@@ -135,7 +129,7 @@ class Exchanging:
         self.tower.register_forward_hook(self._see)
 
     def _want(self, row: dict) -> None:
-        key = _key(self._pixel_values([row["image"]])[0])
+        key = picture_key(self._pixel_values([row["image"]])[0])
         if key in self.wanted:
             raise ValueError(
                 f"another sample has the picture of {row['id']}, {row['image']}: they cannot be told apart"
@@ -146,7 +140,7 @@ class Exchanging:
     @torch.no_grad()
     def _see(self, tower, arguments, output):
         """Called with every batch of pictures and the tower's output, of shape (pictures, channels, rows, columns)."""
-        changes = [self.wanted.get(_key(picture), ()) for picture in arguments[0]]
+        changes = [self.wanted.get(picture_key(picture), ()) for picture in arguments[0]]
         seen = output.last_hidden_state
         features = seen.flatten(2).transpose(1, 2).float().cpu().numpy().copy()
         for picture, wanted in zip(features, changes, strict=True):
@@ -169,8 +163,9 @@ class Exchanging:
         return self.process([read_picture(path) for path in paths], return_tensors="pt")["pixel_values"]
 
 
-def _key(picture: torch.Tensor) -> bytes:
-    return hashlib.blake2b(picture.float().contiguous().cpu().numpy().tobytes(), digest_size=16).digest()
+def picture_key(picture: torch.Tensor) -> bytes:
+    """Tells ``pixel_values`` of one picture, or patches of it, from those of any other."""
+    return hashlib.blake2b(picture.contiguous().view(torch.uint8).cpu().numpy()).digest()
 
 
 # --- the command line ---

@@ -13,7 +13,6 @@ the same command is started again.
 """
 
 import functools
-import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Literal
@@ -27,6 +26,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from trl import GRPOConfig, GRPOTrainer, ModelConfig, TrlParser
 
 from training import rewards
+from training.exchanged import picture_key
 from training.resume import finished_checkpoint
 from training.stage import (
     CHAIN,
@@ -132,8 +132,7 @@ def _key(picture: torch.Tensor) -> tuple:
     """What a picture's features follow from: its pixels, and the precision that they are computed in."""
     device = picture.device.type
     precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-    content = picture.contiguous().view(torch.uint8).cpu().numpy()
-    return picture.shape, picture.dtype, precision, hashlib.blake2b(content).digest()
+    return picture.shape, picture.dtype, precision, picture_key(picture)
 
 
 def check(arguments: GRPOArguments, training: GRPOConfig, config: ModelConfig, rows: list[dict]) -> None:
