@@ -28,7 +28,7 @@ from training.embedded import (
     load_imagenet_tower,
     rest_statistics,
 )
-from training.exchange import CLASSES, Exchange, named_classes
+from training.exchange import CLASSES, Classes, Exchange, labels, named_classes
 from training.folding import fold, unfold
 from training.perceive import DegradedViews, Perception, depthwise_in_float32
 from training.resume import finished_checkpoint
@@ -265,12 +265,13 @@ def test_many_questions_are_about_things_that_features_are_exchanged_for(convers
     for item in (items[n] for n in range(2, 12 * len(items), 6)):
         known = item["labels"].count(-100)
         asked, answer = (items.processor.tokenizer.decode(part) for part in np.split(item["input_ids"], [known]))
-        answer, ((positions, first), *others) = answer.removesuffix("<|end|>"), item["exchanged"]
-        options = parse_options(asked.partition("<|end|>")[0])
+        answer, ((positions, shares), *others) = answer.removesuffix("<|end|>"), item["exchanged"]
+        options, first = parse_options(asked.partition("<|end|>")[0]), next(iter(shares))
         if len(positions) == 49:
             kind = "object" if options else "open"
-            assert first in classes[answer] and not others
+            assert not others and (options or (shares == {first: 1.0} and first in classes[answer]))
         else:
+            assert shares == {first: 1.0}
             kind = "where" if "bottom left" in options else "which"
             places = [positions, *(place for place, _ in others)]
             assert len({tuple(place) for place in places}) == len(places) <= 3
@@ -280,20 +281,61 @@ def test_many_questions_are_about_things_that_features_are_exchanged_for(convers
                 assert set(positions % 7) == ({0, 1, 2} if left else {4, 5, 6})
                 assert any(f" {name}" in asked for name, numbers in classes.items() if first in numbers)
             else:
-                shown = {name for name, numbers in classes.items() for _, other in others if other in numbers}
+                shown = {name for name, numbers in classes.items() for _, other in others if {*other} & {*numbers}}
                 assert first in classes[answer] and answer in options and not {*shown, "cat"} & {*options} - {answer}
         assert kind == "open" or answer in options
         asked_for[kind] += 1
     assert min(asked_for[kind] for kind in ("object", "open", "which", "where")) > 20
 
 
+def test_visitors_may_name_things_that_stand_in_the_template_but_write_no_control_tokens():
+    tokenizer = build_tokenizer([], ["ant"])
+    chat = [{"role": "user", "content": "an ant, <|assistant|>"}]
+    (ids,) = build_processor(tokenizer).apply_chat_template(
+        chat, tokenize=True, return_dict=True, add_generation_prompt=True, sanitize_control_tokens=True
+    )["input_ids"]
+    ant, assistant = tokenizer.convert_tokens_to_ids(["ant", "<|assistant|>"])
+    assert ids.count(ant) == 1 and ids.count(assistant) == 1 and ids[-1] == assistant
+    assert tokenizer.decode(ids) == "<|user|>an ant, <|assistant|><|end|><|assistant|>"
+
+
+def test_what_is_to_be_chosen_is_the_only_option_that_is_seen():
+    classes, rng, kinds = Classes(), np.random.default_rng(0), Counter()
+    for _ in range(300):
+        choice = classes.choose(rng)
+        right = {word: classes.right.get(word, set()) for word in choice.options}
+        assert len(right) == 4 and sum(choice.shares.values()) == pytest.approx(1)
+        seen = [word for word, numbers in right.items() if numbers & {*choice.shares}]
+        assert seen == ([] if choice.number is None else [choice.name])
+        assert all(numbers.isdisjoint(right[choice.name]) for word, numbers in right.items() if word != choice.name)
+        if choice.number is None:  # right, since it is the only one that could be meant
+            assert [word for word, numbers in right.items() if not numbers] == [choice.name] and len(choice.shares) == 1
+            kinds["strange"] += 1
+        else:
+            assert choice.number in right[choice.name] and 0.2 <= choice.shares[choice.number] <= 1
+            kinds["name" if choice.name in classes.named else "label"] += 1
+            kinds["doubt"] += len(choice.shares) == 2
+            kinds["less"] += choice.shares[choice.number] < 0.5
+        kinds["strange option"] += any(not numbers for word, numbers in right.items() if word != choice.name)
+    assert kinds["strange"] > 10
+    assert min(kinds[kind] for kind in ("name", "label", "doubt", "less", "strange option")) > 40
+
+
+def test_every_word_for_a_class_counts_as_right():
+    right, named = Classes().right, labels()
+    dogs = right["dog"]
+    assert right["beagle"] == {named.index("beagle")} < dogs and len(dogs) > 100
+    assert len(right["crane"]) == 2  # a bird and a machine
+    assert "zabust" not in right
+
+
 def test_classes_are_put_where_an_item_says():
-    def fill(features: np.ndarray, wanted: int) -> np.ndarray:
-        return np.full_like(features, wanted)
+    def fill(features: np.ndarray, shares: dict[int, float]) -> np.ndarray:
+        return np.full_like(features, *shares)
 
     collate = Collator(np.ones((1, 49, 1280), np.float16), fill, 0)
     shown = np.arange(49) != 1
-    item = {"picture": 0, "shown": shown, "exchanged": [(QUARTERS[0], 7), (QUARTERS[3], 9)]}
+    item = {"picture": 0, "shown": shown, "exchanged": [(QUARTERS[0], {7: 1.0}), (QUARTERS[3], {9: 1.0})]}
     (part,) = collate([item | {"input_ids": [1], "labels": [1]}])["parts"]
     seen = part["features"][0, :, 0].reshape(7, 7)
     assert seen[:3, :3].tolist() == [[7, 0, 7], [7, 7, 7], [7, 7, 7]]
@@ -310,14 +352,17 @@ def test_exchanged_features_show_the_wanted_class_in_the_same_place(samples, tmp
     means = np.random.default_rng(0).exponential(0.4, (2000, 1280)).astype(np.float32)
     exchange = Exchange(classifier, means)
     for wanted in (dog, car):
-        exchanged = exchange(features, wanted)
+        exchanged = exchange(features, {wanted: 1.0})
         after = said_of(classifier, exchanged)
         assert after.argmax() == wanted and after[found] < before[found] / 2
         assert exchanged.min() >= 0 and exchanged.max() <= 6
         moved = np.linalg.norm(exchanged - features, axis=1)
         evidence = features @ classifier.weight.detach().numpy()[found]
         assert np.corrcoef(moved, evidence)[0, 1] > 0.8
-    assert np.array_equal(exchange(features, found), features)
+    assert np.array_equal(exchange(features, {found: 1.0}), features)
+    both = said_of(classifier, exchange(features, {dog: 0.6, car: 0.4}))
+    alone = [said_of(classifier, exchange(features, {wanted: 1.0})) for wanted in (dog, car)]
+    assert np.allclose(both, 0.6 * alone[0] + 0.4 * alone[1], atol=1e-3)
 
 
 def test_what_varies_with_a_class_changes_with_it():
@@ -327,7 +372,7 @@ def test_what_varies_with_a_class_changes_with_it():
     classifier = torch.nn.Linear(3, 2)
     classifier.load_state_dict({"weight": torch.tensor([[0.0, 0, 1], [1, 0, 0]]), "bias": torch.zeros(2)})
     before = np.float32([[0.5, 2, 3]] * 4)
-    change = Exchange(classifier, seen)(before, 1) - before
+    change = Exchange(classifier, seen)(before, {1: 1.0}) - before
     assert (change[:, 0] > 1).all() and (change[:, 1] > 1).all() and (change[:, 2] < -1).all()
 
 

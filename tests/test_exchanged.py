@@ -1,6 +1,7 @@
 """Samples about things that their pictures do not show, and how the chain is learned from them."""
 
 import json
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from degradations.jobs import OtherRunError
 from demo.chain import parse_chain
@@ -16,7 +18,7 @@ from tests.trainer_runs import LORA, log_of, one_thread, train  # noqa: F401  (a
 from training import exchanged
 from training.data import read_chained, read_picture, read_samples
 from training.embedded import build_model, build_processor, build_tokenizer
-from training.exchange import QUARTERS, named_classes
+from training.exchange import QUARTERS
 from training.exchanged import Exchanging, exchange_samples
 from training.questions import PLACES
 from training.write import TruthWriter, write_chains
@@ -39,27 +41,33 @@ def made(samples, tmp_path) -> Path:
 
 def test_rows_ask_about_what_is_to_be_seen(samples):
     row = read_samples(samples)[1]
-    make, rng, classes, kinds = exchanged.Exchanger(), np.random.default_rng(0), named_classes(), Counter()
-    for _ in range(200):
+    make, rng, kinds = exchanged.Exchanger(), np.random.default_rng(0), Counter()
+    for _ in range(300):
         new = make(row, rng)
-        shown = [one["class"] for one in new["exchanged"]]
+        shares = [one["shares"] for one in new["exchanged"]]
         places = [one["place"] for one in new["exchanged"]]
-        names = [new["thing"], *new["others"]]
-        assert all(number in classes[name] for number, name in zip(shown, names, strict=True))
+        classes = [make.classes.right.get(name, set()) for name in [new["thing"], *new["others"]]]
         assert new["options"][new["answer_index"]] == new["answer"]
         assert [new[name] for name in ("id", "image", "recipe")] == [row[name] for name in ("id", "image", "recipe")]
+        if places == [""]:
+            assert new["answer"] == new["thing"] and new["kind"] in ("object", "other") and not new["others"]
+            assert sum(share for _, share in shares[0]) == pytest.approx(1)
+            assert bool(new["cue"]) == (new["kind"] == "object")
+            seen = classes[0] & {number for number, _ in shares[0]}
+            assert seen if new["kind"] == "object" else seen or not classes[0]
+        else:
+            assert len(set(places)) == len(places) <= 3 and set(places) <= set(PLACES)
+            for ((number, share),), numbers in zip(shares, classes, strict=True):
+                assert number in numbers and share == 1
         if new["kind"] == "where":
             assert new["answer"] == new["place"] == places[0] and new["options"] == list(PLACES)
             assert new["thing"] in new["question"]
-        else:
+        elif new["kind"] == "which":
             assert new["answer"] == new["thing"] and not set(new["others"]) & set(new["options"])
-        if new["kind"] == "object":
-            assert places == [""] == [new["place"]]
-        else:
-            assert len(set(places)) == len(places) <= 3 and set(places) <= set(PLACES)
             assert row["thing"] not in new["options"] or row["thing"] == new["thing"]
         kinds[new["kind"]] += 1
-    assert min(kinds[kind] for kind in ("object", "which", "where")) > 30
+        kinds["doubt"] += len(shares[0]) == 2
+    assert min(kinds[kind] for kind in ("object", "which", "where", "doubt")) > 40 and kinds["other"] > 10
     opened = [make(row | {"options": []}, rng) for _ in range(20)]
     assert all((new["answer_index"] is None) == (new["kind"] == "object") for new in opened)
 
@@ -79,6 +87,16 @@ def test_a_folder_of_them_is_written_again_the_same(samples, made, tmp_path):
         exchange_samples(samples, made, share=0.5)
     with pytest.raises(ValueError, match=r"lies in \(0, 1\], not 0"):
         exchange_samples(samples, tmp_path / "none", share=0)
+
+
+def test_black_pictures_stay_what_they_are(samples, tmp_path):
+    """A model that is shown them could not tell which of several it sees."""
+    shutil.copytree(samples, tmp_path / "dark")
+    for row in read_samples(tmp_path / "dark", 4):
+        Image.new("RGB", (64, 64)).save(row["image"])
+    exchange_samples(tmp_path / "dark", tmp_path / "exchanged", share=1)
+    rows = read_samples(tmp_path / "exchanged", exchanged=True)
+    assert [row["id"] for row in rows if "exchanged" in row] == [4, 5, 6, 7]
 
 
 def test_chains_tell_of_what_is_to_be_seen(made):
@@ -119,8 +137,8 @@ def test_a_model_sees_classes_where_a_row_says(samples, monkeypatch):
     tokenizer = build_tokenizer([])
     model, processor = build_model(tokenizer, hidden=64, layers=1).eval(), build_processor(tokenizer)
     first, second, third = read_samples(samples, 3)
-    shown = [{"place": "top left", "class": 3}, {"place": "bottom right", "class": 5}]
-    rows = [first | {"exchanged": shown}, second, third | {"exchanged": [{"place": "", "class": 7}]}]
+    shown = [{"place": "top left", "shares": [[3, 1.0]]}, {"place": "bottom right", "shares": [[5, 1.0]]}]
+    rows = [first | {"exchanged": shown}, second, third | {"exchanged": [{"place": "", "shares": [[7, 1.0]]}]}]
     pictures = processor.image_processor([read_picture(row["image"]) for row in rows], return_tensors="pt")
 
     def see() -> np.ndarray:
@@ -130,7 +148,7 @@ def test_a_model_sees_classes_where_a_row_says(samples, monkeypatch):
 
     before = see()
     exchanging = Exchanging(model, processor, rows)
-    monkeypatch.setattr(exchanging, "exchange", lambda features, wanted: np.full_like(features, wanted))
+    monkeypatch.setattr(exchanging, "exchange", lambda features, shares: np.full_like(features, *shares))
     seen = see()
     assert (seen[0, QUARTERS[0]] == 3).all() and (seen[0, QUARTERS[3]] == 5).all() and (seen[2] == 7).all()
     untouched = np.setdiff1d(np.arange(49), [*QUARTERS[0], *QUARTERS[3]])
@@ -147,8 +165,8 @@ def test_both_stages_show_every_exchanged_picture(stage, base, made, tmp_path, m
     class Watched(Exchanging):
         def __init__(self, *arguments):
             super().__init__(*arguments)
-            self.exchange = lambda features, number: shown.update([number]) or features
-            wanted.update(number for one in self.wanted.values() for _, number in one)
+            self.exchange = lambda features, shares: shown.update([str(shares)]) or features
+            wanted.update(str(shares) for one in self.wanted.values() for _, shares in one)
 
     monkeypatch.setattr("training.stage.Exchanging", Watched)
     options = LORA | {"max_steps": 2, "per_device_train_batch_size": 8}

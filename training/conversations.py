@@ -109,16 +109,20 @@ class Conversations(Dataset):
             return question_with_options(question, list(options)), answer
         return question_with_options(question, list(rng.permutation(row["options"]))), row["answer"]
 
-    def _exchange(self, row: dict, rng: np.random.Generator) -> tuple[str, str, list[tuple[np.ndarray, int]]]:
-        """A question about what the picture will show, its answer, and which positions shall show which class."""
+    def _exchange(self, row: dict, rng: np.random.Generator) -> tuple[str, str, list[tuple[np.ndarray, dict]]]:
+        """A question about what the picture will show, its answer, and which positions shall show which classes."""
         kind = str(rng.choice(["object", "object", "which", "where"]))
-        count = 1 if kind == "object" else int(rng.integers(1, 4))
-        names, classes = self.classes.draw(rng, count)
+        question = str(rng.choice(WORDING[kind]))
         if kind == "object":
-            return *self._ask_about(names[0], kind, rng, self.mixture.exchanged_open_share), [(WHOLE, classes[0])]
-        places = rng.permutation(len(PLACES))[:count]
-        exchanged = [(QUARTERS[place], number) for place, number in zip(places, classes, strict=True)]
-        question = WORDING[kind][rng.integers(len(WORDING[kind]))].format(thing=names[0])
+            if rng.random() < self.mixture.exchanged_open_share:
+                (name,), (number,) = self.classes.draw(rng, 1)
+                return question, name, [(WHOLE, {number: 1.0})]
+            choice = self.classes.choose(rng)
+            return question_with_options(question, choice.options), choice.name, [(WHOLE, choice.shares)]
+        names, classes = self.classes.draw(rng, int(rng.integers(1, 4)))
+        places = rng.permutation(len(PLACES))[: len(names)]
+        exchanged = [(QUARTERS[place], {number: 1.0}) for place, number in zip(places, classes, strict=True)]
+        question = question.format(thing=names[0])
         if kind == "where":
             return question_with_options(question, list(PLACES)), PLACES[places[0]], exchanged
         visible = {row["thing"], row["answer"], *row["others"]}.union(*(self.right[name] for name in names))

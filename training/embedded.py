@@ -70,6 +70,8 @@ def build_tokenizer(texts: list[str], names: Iterable[str] = (), vocab_size: int
         eos_token="<|end|>",
         additional_special_tokens=["<|user|>", "<|assistant|>", "<|system|>", "<image>"],
         extra_special_tokens={"image_token": "<image>"},
+        # Only the special ones: else a name that stands in the template, the "ant" of "assistant", would pass for one.
+        chat_control_tokens=[],
         padding_side="left",
     )
 

@@ -7,6 +7,8 @@ thing into likely features of another in the same surroundings. Any photo can st
 learned by heart.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import torch
 
 from training.corpus import Thing, read_things
 from training.embedded import IMAGE_SIZE, IMAGE_TOKENS, PATCH_SIZE
+from training.questions import OPTIONS
 
 CLASSES = Path(__file__).with_name("imagenet.txt")
 """The labels of ImageNet's thousand classes, one a line, in the classifier's order."""
@@ -33,10 +36,15 @@ SURER = 2.0
 """What the verdict on the wanted class gains beyond the exchange: more is left of what was there than its class."""
 
 
+def labels() -> list[str]:
+    """The label of every class; three stand for two classes each."""
+    return CLASSES.read_text().lower().splitlines()
+
+
 def class_things() -> dict[int, Thing]:
     """Class -> the everyday thing that it is; those whose label stands for two classes or for no thing are left out."""
-    labels, things = CLASSES.read_text().lower().splitlines(), read_things()
-    known = {number: things.get(("object", label)) for number, label in enumerate(labels) if labels.count(label) == 1}
+    all_labels, things = labels(), read_things()
+    known = {n: things.get(("object", label)) for n, label in enumerate(all_labels) if all_labels.count(label) == 1}
     return {number: thing for number, thing in known.items() if thing}
 
 
@@ -48,8 +56,45 @@ def named_classes() -> dict[str, list[int]]:
     return names
 
 
+def labelled_classes() -> dict[str, list[int]]:
+    """Every name of a thing and every label -> its classes."""
+    words: dict[str, list[int]] = {}
+    for number, label in enumerate(labels()):
+        words.setdefault(label, []).append(number)
+    return words | named_classes()
+
+
+LABEL_SHARE = 0.35
+"""Share of options that are labels of ImageNet, "beagle" or "triumphal arch"."""
+STRANGE_SHARE = 0.1
+"""Share of options that are words nobody has heard."""
+DOUBT_SHARE = 0.6
+"""Share of things to be chosen beside which something else is seen that is none of the options."""
+LEAST_SEEN = 0.2
+"""Such a thing's share in what is seen lies between this and what is left of 1."""
+
+_ONSETS, _VOWELS, _ENDS = tuple("bdfgklmnprstvz"), tuple("aeiou"), ("", "", "l", "n", "r", "st")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A thing to be chosen from options.
+
+    Attributes:
+        name: the right option.
+        number: its class; None for a word that nobody has heard: it is right since no other option is seen.
+        options: all of them.
+        shares: class -> share of it in what is seen; they sum to 1.
+    """
+
+    name: str
+    number: int | None
+    options: list[str]
+    shares: dict[int, float]
+
+
 class Classes:
-    """The classes that have everyday names, to draw from.
+    """The classes and their names, to draw from.
 
     Names of many classes come more often, but not in proportion: there are 118 breeds of dogs and two elephants.
     """
@@ -58,11 +103,50 @@ class Classes:
         self.named = named_classes()
         frequency = np.sqrt([len(classes) for classes in self.named.values()])
         self.frequency = frequency / frequency.sum()
+        things, self.labels = class_things(), labels()
+        self.right: dict[str, set[int]] = {}
+        """Word -> the classes that it is a right name of."""
+        for number, label in enumerate(self.labels):
+            for word in {label} | (things[number].right if number in things else set()):
+                self.right.setdefault(word, set()).add(number)
 
     def draw(self, rng: np.random.Generator, count: int) -> tuple[list[str], list[int]]:
         """Different names, and a class of each."""
         names = [str(name) for name in rng.choice(list(self.named), count, replace=False, p=self.frequency)]
         return names, [int(rng.choice(self.named[name])) for name in names]
+
+    def choose(self, rng: np.random.Generator) -> Choice:
+        """A thing among options; often something else is seen as well as it, or better.
+
+        Who always sees the right thing best names what it sees best and does not look at the options. In new photos
+        that is often none of them.
+        """
+        name, number = self._word(rng)
+        options, taken = [name], set(self.right.get(name, ()))
+        while len(options) < OPTIONS:
+            word, other = self._word(rng)
+            if (number is None and other is None) or word in options or taken & self.right.get(word, set()):
+                continue
+            options.append(word)
+        shown = set().union(*(self.right.get(word, ()) for word in options))
+        beside = int(rng.choice([n for n in range(len(self.labels)) if n not in shown]))
+        shares = {beside: 1.0} if number is None else {number: 1.0}
+        if number is not None and rng.random() < DOUBT_SHARE:
+            share = round(float(rng.uniform(LEAST_SEEN, 1 - LEAST_SEEN)), 2)
+            shares = {number: share, beside: round(1 - share, 2)}
+        return Choice(name, number, [str(word) for word in rng.permutation(options)], shares)
+
+    def _word(self, rng: np.random.Generator) -> tuple[str, int | None]:
+        """An everyday name or a label, and its class; or a word that nobody has heard."""
+        drawn = rng.random()
+        if drawn < STRANGE_SHARE:
+            syllables = [rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(rng.integers(1, 4))]
+            return "".join(syllables) + str(rng.choice(_ENDS)), None
+        if drawn < STRANGE_SHARE + LABEL_SHARE:
+            number = int(rng.integers(len(self.labels)))
+            return self.labels[number], number
+        (name,), (number,) = self.draw(rng, 1)
+        return name, number
 
 
 class Exchange:
@@ -82,15 +166,20 @@ class Exchange:
         self.bias = classifier.bias.detach().numpy()
         self.patterns = self.weight @ np.cov(means, rowvar=False, dtype=np.float32)
 
-    def __call__(self, features: np.ndarray, wanted: int) -> np.ndarray:
-        """Exchange the likeliest class with the wanted one.
+    def __call__(self, features: np.ndarray, shares: Mapping[int, float]) -> np.ndarray:
+        """Exchange the likeliest class with others, each in its share of what is seen.
 
         Args:
             features: of one picture, float32 (positions, channels), in [0, 6].
+            shares: class -> its share; they sum to 1.
 
         Returns:
-            The same shape, in [0, 6]: the verdict on each of the two is about what it was on the other.
+            The same shape, in [0, 6]. Of a single class, its verdict and that on the likeliest have about changed
+            places; of several, features and verdicts lie between those of each.
         """
+        return sum(np.float32(share) * self._with(features, wanted) for wanted, share in shares.items())
+
+    def _with(self, features: np.ndarray, wanted: int) -> np.ndarray:
         verdict = self.weight @ features.mean(0) + self.bias
         found = int(verdict.argmax())
         if found == wanted:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from peft import PeftModel
+from PIL import Image
 from tqdm import tqdm
 from transformers import PreTrainedModel, ProcessorMixin
 
@@ -51,31 +52,39 @@ class Exchanger:
     def __call__(self, row: dict, rng: np.random.Generator) -> dict:
         """The row about another object, or about things in its picture's corners."""
         kind = str(rng.choice(["object", "object", "which", "where"]))
-        count = 1 if kind == "object" else int(rng.integers(1, MOST + 1))
-        names, classes = self.classes.draw(rng, count)
-        corners = [PLACES[place] for place in rng.permutation(len(PLACES))[:count]]
-        places = [""] if kind == "object" else corners
-        question = WORDING[kind][rng.integers(len(WORDING[kind]))].format(thing=names[0])
-        answer, options = names[0], []
-        if kind == "where":
-            answer, options = places[0], list(PLACES)
-        elif kind == "which" or row["options"]:
-            shown = names if kind == "object" else [*names, row["thing"]]
-            visible = set().union(*(self.right[name] for name in shown))
+        number, asked = self._object(row, rng) if kind == "object" else self._corners(kind, row, rng)
+        cue = self.things[number].cue if number in self.things else ""
+        question = str(rng.choice(WORDING[kind])).format(thing=asked["thing"])
+        answer = asked["place"] if kind == "where" else asked["thing"]
+        index = asked["options"].index(answer) if asked["options"] else None
+        # Nothing can be said about the looks of a thing that is no everyday one.
+        kind = kind if cue else "other"
+        return row | asked | {"kind": kind, "question": question, "answer": answer, "answer_index": index, "cue": cue}
+
+    def _object(self, row: dict, rng: np.random.Generator) -> tuple[int | None, dict]:
+        """What the whole picture shows: its class, if it is known, and what the row says of it."""
+        if row["options"]:
+            choice = self.classes.choose(rng)
+            name, number, options, shares = choice.name, choice.number, choice.options, choice.shares
+        else:
+            (name,), (number,) = self.classes.draw(rng, 1)
+            options, shares = [], {number: 1.0}
+        exchanged = [{"place": "", "shares": list(shares.items())}]
+        return number, {"thing": name, "others": [], "place": "", "options": options, "exchanged": exchanged}
+
+    def _corners(self, kind: str, row: dict, rng: np.random.Generator) -> tuple[int, dict]:
+        """What some corners show: the class of the first, and what the row says of them."""
+        names, classes = self.classes.draw(rng, int(rng.integers(1, MOST + 1)))
+        places = [PLACES[place] for place in rng.permutation(len(PLACES))[: len(names)]]
+        options = list(PLACES)
+        if kind == "which":
+            visible = set().union(*(self.right[name] for name in [*names, row["thing"]]))
             wrong = [name for name in sorted(self.right) if name not in visible]
-            options = [str(name) for name in rng.permutation([answer, *rng.choice(wrong, OPTIONS - 1, replace=False)])]
-        return row | {
-            "kind": kind,
-            "question": question,
-            "options": options,
-            "answer": answer,
-            "answer_index": options.index(answer) if options else None,
-            "cue": self.things[classes[0]].cue,
-            "thing": names[0],
-            "others": names[1:],
-            "place": places[0],
-            "exchanged": [{"place": place, "class": number} for place, number in zip(places, classes, strict=True)],
-        }
+            chosen = [names[0], *rng.choice(wrong, OPTIONS - 1, replace=False)]
+            options = [str(name) for name in rng.permutation(chosen)]
+        exchanged = [{"place": at, "shares": [(number, 1.0)]} for at, number in zip(places, classes, strict=True)]
+        asked = {"thing": names[0], "others": names[1:], "place": places[0], "options": options, "exchanged": exchanged}
+        return classes[0], asked
 
 
 def exchange_samples(samples: Path, out: Path, share: float = SHARE, seed: int = 0) -> Path:
@@ -93,13 +102,19 @@ def exchange_samples(samples: Path, out: Path, share: float = SHARE, seed: int =
     claim(out, {"samples": str(samples), "share": share, "seed": seed})
     with alone_in(out):
         lines = []
-        for row in rows:
+        for row in tqdm(rows, desc="samples"):
             rng = np.random.default_rng([seed, row["id"], *b"exchanged"])  # by the first two the sample was drawn
             row |= {name: os.path.relpath(row[name], out) for name in ("image", "clean")}
-            chosen = row["kind"] == "object" and rng.random() < share
+            # Pictures that are black all over cannot be told apart when a trainer shows them.
+            chosen = row["kind"] == "object" and rng.random() < share and _not_black(out / row["image"])
             lines.append(json.dumps(exchanger(row, rng) if chosen else row))
         write_whole(table, "".join(f"{line}\n" for line in lines).encode())
     return table
+
+
+def _not_black(path: Path) -> bool:
+    with Image.open(path) as picture:
+        return picture.getbbox() is not None
 
 
 # --- what a model sees of them ---
@@ -123,7 +138,7 @@ class Exchanging:
         base = model.get_base_model() if isinstance(model, PeftModel) else model
         self.tower, self.process = base.model.vision_tower, processor.image_processor
         self.exchange = Exchange(imagenet_classifier(), self._means(rows[:STATISTICS_OF]))
-        self.wanted: dict[bytes, list[tuple[np.ndarray, int]]] = {}
+        self.wanted: dict[bytes, list[tuple[np.ndarray, dict[int, float]]]] = {}
         for row in tqdm([row for row in rows if "exchanged" in row], desc="pictures to exchange"):
             self._want(row)
         self.tower.register_forward_hook(self._see)
@@ -135,7 +150,7 @@ class Exchanging:
                 f"another sample has the picture of {row['id']}, {row['image']}: they cannot be told apart"
             )
         regions = dict(zip(("", *PLACES), (WHOLE, *QUARTERS), strict=True))
-        self.wanted[key] = [(regions[one["place"]], one["class"]) for one in row["exchanged"]]
+        self.wanted[key] = [(regions[one["place"]], dict(one["shares"])) for one in row["exchanged"]]
 
     @torch.no_grad()
     def _see(self, tower, arguments, output):
@@ -144,8 +159,8 @@ class Exchanging:
         seen = output.last_hidden_state
         features = seen.flatten(2).transpose(1, 2).float().cpu().numpy().copy()
         for picture, wanted in zip(features, changes, strict=True):
-            for positions, number in wanted:
-                picture[positions] = self.exchange(picture[positions], number)
+            for positions, shares in wanted:
+                picture[positions] = self.exchange(picture[positions], shares)
         output.last_hidden_state = torch.from_numpy(features).transpose(1, 2).reshape(seen.shape).to(seen)
         return output
 

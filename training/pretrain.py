@@ -35,7 +35,7 @@ from training.embedded import (
     imagenet_classifier,
     load_eyes,
 )
-from training.exchange import Exchange, named_classes
+from training.exchange import Exchange, labelled_classes
 from training.folding import fold
 from training.record import Clock, Run
 from training.resume import finished_checkpoint
@@ -133,7 +133,7 @@ def cache_features(model: nn.Module, rows: list[dict], folder: Path, seed: int, 
 def begin(model: nn.Module, ids: Mapping[str, int], eyes: Path, features: np.ndarray) -> Exchange:
     """Fit projector and words to the eyes, and the exchange to clean pictures, by how some of the features vary."""
     some = features[: 2 * STATISTICS_OF].astype(np.float32)
-    begin_words(model, eyes, ids, named_classes(), torch.from_numpy(some).flatten(0, 1))
+    begin_words(model, eyes, ids, labelled_classes(), torch.from_numpy(some).flatten(0, 1))
     return Exchange(imagenet_classifier(), some[::2].mean(1))
 
 
@@ -151,7 +151,7 @@ def main() -> None:
     run = Run.of("Words", (arguments, mixture, training), [arguments.samples / "samples.jsonl"], arguments.eyes)
     with run.alone_in(output):
         set_seed(training.seed)
-        names = {thing.name: None for thing in read_things().values()}
+        names = dict.fromkeys([*(thing.name for thing in read_things().values()), *labelled_classes()])
         processor = build_processor(build_tokenizer([sample_text(row) for row in rows], names))
         model = build_model(processor.tokenizer)
         load_eyes(model, arguments.eyes)
