@@ -22,8 +22,8 @@ from demo.chain import build_prompt, parse_options, question_with_options
 from training.chains import on_grid, write_chain
 from training.corpus import read_things
 from training.embedded import IMAGE_TOKENS, INTENSITY_STEP
-from training.exchange import QUARTERS, WHOLE, Classes, Exchange
-from training.questions import NUMBERS, OPTIONS, PLACES, WORDING
+from training.exchange import KINDS, QUARTERS, WHOLE, Classes, Exchange
+from training.questions import NUMBERS, PLACES, WORDING, options_with
 
 NAMING = "Which degradations are in this picture, and how strong are they?"
 
@@ -111,7 +111,7 @@ class Conversations(Dataset):
 
     def _exchange(self, row: dict, rng: np.random.Generator) -> tuple[str, str, list[tuple[np.ndarray, dict]]]:
         """A question about what the picture will show, its answer, and which positions shall show which classes."""
-        kind = str(rng.choice(["object", "object", "which", "where"]))
+        kind = str(rng.choice(KINDS))
         question = str(rng.choice(WORDING[kind]))
         if kind == "object":
             if rng.random() < self.mixture.exchanged_open_share:
@@ -119,8 +119,7 @@ class Conversations(Dataset):
                 return question, name, [(WHOLE, {number: 1.0})]
             choice = self.classes.choose(rng)
             return question_with_options(question, choice.options), choice.name, [(WHOLE, choice.shares)]
-        names, classes = self.classes.draw(rng, int(rng.integers(1, 4)))
-        places = rng.permutation(len(PLACES))[: len(names)]
+        names, classes, places = self.classes.corners(rng)
         exchanged = [(QUARTERS[place], {number: 1.0}) for place, number in zip(places, classes, strict=True)]
         question = question.format(thing=names[0])
         if kind == "where":
@@ -130,8 +129,7 @@ class Conversations(Dataset):
 
     def _choose(self, question: str, name: str, kind: str, visible: set[str], rng: np.random.Generator):
         """The question with options, among which the name alone is right."""
-        wrong = [other for other in self.names[kind] if other not in visible]
-        options = rng.permutation([name, *rng.choice(wrong, OPTIONS - 1, replace=False)])
+        options = options_with(rng, name, [other for other in self.names[kind] if other not in visible])
         return question_with_options(question, list(options)), name
 
     def _ask_about(self, name: str, kind: str, rng: np.random.Generator, open_share: float) -> tuple[str, str]:

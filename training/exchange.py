@@ -64,6 +64,10 @@ def labelled_classes() -> dict[str, list[int]]:
     return words | named_classes()
 
 
+KINDS = ("object", "object", "which", "where")
+"""Kinds of questions about what features are exchanged for, to draw from: half of them are about the main object."""
+MOST = 3
+"""So many corners at most show another thing."""
 LABEL_SHARE = 0.35
 """Share of options that are labels of ImageNet, "beagle" or "triumphal arch"."""
 STRANGE_SHARE = 0.1
@@ -115,6 +119,11 @@ class Classes:
         names = [str(name) for name in rng.choice(list(self.named), count, replace=False, p=self.frequency)]
         return names, [int(rng.choice(self.named[name])) for name in names]
 
+    def corners(self, rng: np.random.Generator) -> tuple[list[str], list[int], list[int]]:
+        """Names, classes and corners (indices of `training.questions.PLACES`) of things to be put there."""
+        names, classes = self.draw(rng, int(rng.integers(1, MOST + 1)))
+        return names, classes, rng.permutation(len(QUARTERS))[: len(names)].tolist()
+
     def choose(self, rng: np.random.Generator) -> Choice:
         """A thing among options; often something else is seen as well as it, or better.
 
@@ -140,13 +149,19 @@ class Classes:
         """An everyday name or a label, and its class; or a word that nobody has heard."""
         drawn = rng.random()
         if drawn < STRANGE_SHARE:
-            syllables = [rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(rng.integers(1, 4))]
-            return "".join(syllables) + str(rng.choice(_ENDS)), None
+            while (word := _strange(rng)) in self.right:  # "gar" is a fish
+                pass
+            return word, None
         if drawn < STRANGE_SHARE + LABEL_SHARE:
             number = int(rng.integers(len(self.labels)))
             return self.labels[number], number
         (name,), (number,) = self.draw(rng, 1)
         return name, number
+
+
+def _strange(rng: np.random.Generator) -> str:
+    syllables = [rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(rng.integers(1, 4))]
+    return "".join(syllables) + str(rng.choice(_ENDS))
 
 
 class Exchange:

@@ -2,9 +2,9 @@
 
 SAMPLES is a folder of ``training.synthesize``. OUT receives its rows; of the questions about the main object most
 (``--share``) become questions about another one, about what is in a corner, or where it is, and the row says under
-``exchanged`` which classes of ImageNet its picture's features are to be exchanged for (`training.exchange`). The
-pictures stay where they are. ``training.write`` writes the chains; ``training.sft`` and ``training.grpo`` read such
-samples, and nobody else.
+``exchanged`` which classes of ImageNet its picture's features are to be exchanged for, and in which shares
+(`training.exchange`). The pictures stay where they are. ``training.write`` writes the chains; ``training.sft`` and
+``training.grpo`` read such samples, and nobody else.
 
 An adapter that learns the chain on a thousand photos learns the photos, as its base would.
 """
@@ -28,12 +28,10 @@ from degradations.jobs import StoppedError, alone_in, claim
 from training.corpus import read_things
 from training.data import read_picture, read_samples
 from training.embedded import imagenet_classifier
-from training.exchange import QUARTERS, WHOLE, Classes, Exchange, class_things
-from training.questions import OPTIONS, PLACES, WORDING
+from training.exchange import KINDS, QUARTERS, WHOLE, Classes, Exchange, class_things
+from training.questions import PLACES, WORDING, options_with
 
 SHARE = 0.75
-MOST = 3
-"""So many corners at most show another thing."""
 STATISTICS_OF = 2000
 """Clean pictures whose features say how features vary."""
 
@@ -51,7 +49,7 @@ class Exchanger:
 
     def __call__(self, row: dict, rng: np.random.Generator) -> dict:
         """The row about another object, or about things in its picture's corners."""
-        kind = str(rng.choice(["object", "object", "which", "where"]))
+        kind = str(rng.choice(KINDS))
         number, asked = self._object(row, rng) if kind == "object" else self._corners(kind, row, rng)
         cue = self.things[number].cue if number in self.things else ""
         question = str(rng.choice(WORDING[kind])).format(thing=asked["thing"])
@@ -74,14 +72,11 @@ class Exchanger:
 
     def _corners(self, kind: str, row: dict, rng: np.random.Generator) -> tuple[int, dict]:
         """What some corners show: the class of the first, and what the row says of them."""
-        names, classes = self.classes.draw(rng, int(rng.integers(1, MOST + 1)))
-        places = [PLACES[place] for place in rng.permutation(len(PLACES))[: len(names)]]
-        options = list(PLACES)
+        names, classes, corners = self.classes.corners(rng)
+        places, options = [PLACES[corner] for corner in corners], list(PLACES)
         if kind == "which":
             visible = set().union(*(self.right[name] for name in [*names, row["thing"]]))
-            wrong = [name for name in sorted(self.right) if name not in visible]
-            chosen = [names[0], *rng.choice(wrong, OPTIONS - 1, replace=False)]
-            options = [str(name) for name in rng.permutation(chosen)]
+            options = list(options_with(rng, names[0], [name for name in sorted(self.right) if name not in visible]))
         exchanged = [{"place": at, "shares": [(number, 1.0)]} for at, number in zip(places, classes, strict=True)]
         asked = {"thing": names[0], "others": names[1:], "place": places[0], "options": options, "exchanged": exchanged}
         return classes[0], asked

@@ -105,7 +105,7 @@ class QuestionMaker:
         if rng.random() < self.open_share:
             options = ()
         else:
-            options = self._options(rng, name, [n for n in self.names[group] if n not in picture.thing.right])
+            options = options_with(rng, name, [n for n in self.names[group] if n not in picture.thing.right])
         return Question(image, group, text, options, name, picture.thing, picture.source, paths=(str(picture.path),))
 
     def scene_which(self, rng: np.random.Generator) -> Question:
@@ -113,7 +113,7 @@ class QuestionMaker:
         image, background, places = self._compose(rng, things)
         shown = set().union(*(p.thing.right for p in (*things, background) if p.thing))
         target = things[0].thing
-        options = self._options(rng, target.name, [n for n in self.names["object"] if n not in shown])
+        options = options_with(rng, target.name, [n for n in self.names["object"] if n not in shown])
         return self._scene("which", rng, image, background, options, target.name, things, places)
 
     def scene_count(self, rng: np.random.Generator) -> Question:
@@ -148,10 +148,6 @@ class QuestionMaker:
         weights = np.sqrt([len(pictures) for pictures in by_name.values()])
         name = list(by_name)[rng.choice(len(by_name), p=weights / weights.sum())]
         return by_name[name][rng.integers(len(by_name[name]))]
-
-    def _options(self, rng: np.random.Generator, right: str, wrong: list[str]) -> tuple[str, ...]:
-        chosen = [right, *rng.choice(wrong, size=min(OPTIONS - 1, len(wrong)), replace=False)]
-        return tuple(str(name) for name in rng.permutation(chosen))
 
     def _section(self, rng: np.random.Generator, image: Image.Image) -> Image.Image:
         """The photo fitted inside the box, unless `still` a random section of it, mirrored half the time."""
@@ -249,6 +245,12 @@ def _by_name(pictures) -> dict[str, list[Picture]]:
     for picture in pictures:
         groups.setdefault(picture.thing.name, []).append(picture)
     return dict(sorted(groups.items()))
+
+
+def options_with(rng: np.random.Generator, right: str, wrong: list[str]) -> tuple[str, ...]:
+    """The right option among some of the wrong ones, in any order."""
+    chosen = [right, *rng.choice(wrong, size=min(OPTIONS - 1, len(wrong)), replace=False)]
+    return tuple(str(name) for name in rng.permutation(chosen))
 
 
 def _one_of(rng: np.random.Generator, texts: tuple[str, ...]) -> str:
