@@ -13,7 +13,7 @@ from demo.sweep.engine import SIDES
 from demo.texts import Text, both, shown
 
 WIDTH, HEIGHT = 760, 430
-LEFT, RIGHT = 66, 16
+LEFT, RIGHT = 84, 24
 PREDICTION = (16, 226)
 """Top and bottom of the part that shows the predictions, in units of the drawing; so the next."""
 ANSWERS = {"baseline": (262, 286), "robust": (294, 318)}
@@ -73,12 +73,12 @@ def _axes(top: float, longest: int) -> str:
     ]
     numbers = [_label(LEFT - 8, _y(share, PREDICTION) + 4, f"{share * top:.1f}", "end") for share in (0, 0.5, 1)]
     numbers += [_label(LEFT - 8, _y(share, LENGTH) + 4, str(round(share * longest)), "end") for share in (0, 1)]
-    numbers += [_label(_x(share), HEIGHT - 16, f"{share:.1f}", "middle") for share in (0, 0.25, 0.5, 0.75, 1)]
+    numbers += [_label(_x(share), HEIGHT - 16, f"{share:g}", "middle") for share in (0, 0.25, 0.5, 0.75, 1)]
     titles = [
         _label(LEFT, PREDICTION[0] - 5, Text("sweep.axis-predicted"), "start"),
         _label(LEFT, LENGTH[0] - 7, Text("sweep.axis-length"), "start"),
         _label(WIDTH - RIGHT, HEIGHT - 1, Text("sweep.axis-strength"), "end"),
-        *(_label(LEFT - 8, bottom - 7, Text(f"sweep.short-{name}"), "end") for name, (_, bottom) in ANSWERS.items()),
+        *(_label(LEFT - 24, bottom - 7, Text(f"sweep.short-{name}"), "end") for name, (_, bottom) in ANSWERS.items()),
     ]
     return "".join(lines + numbers + titles)
 
