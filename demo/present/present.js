@@ -8,6 +8,10 @@ window.stage = (() => {
   root.dataset.hall = query.get("hall") ?? localStorage.getItem("hall") ??
     (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "bright");
 
+  const fit = () => { root.dataset.format = innerWidth < 1.5 * innerHeight ? "narrow" : "wide"; };
+  addEventListener("resize", fit);
+  fit();
+
   const stage = {
     // Once the page is there: the first slide, unless the visitor has not come for the stage.
     begin() { if (root.dataset.present) click("stage-first"); },
