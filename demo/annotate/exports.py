@@ -21,6 +21,7 @@ from degradations.files import write_whole
 from demo.annotate.batches import Wanted
 from demo.annotate.pictures import Pictures
 from demo.annotate.verdict import QUESTIONS, Verdict, consensus
+from demo.chain import parse_chain
 from demo.store.database import Store
 from demo.store.tables import Batch, Item, Judgement, Seat
 from demo.texts import Text
@@ -52,7 +53,7 @@ def rows(store: Store, batch: int) -> Iterator[dict]:
         most = consensus((verdict for _, verdict in said), predicted)
         recipe = most.recipe if said else None
         sound = [getattr(most, name) for name in QUESTIONS]
-        answer = item.answer or most.correct_answer
+        answer = item.answer or (parse_chain(item.chain or "").answer if most.answer else most.correct_answer)
         row = {"file_name": f"{PICTURES}/{item.picture}"}
         row |= {"clean_file_name": f"{PICTURES}/{item.clean}"} if item.clean else {}
         row |= {name: getattr(item, name) for name in ITEM}
