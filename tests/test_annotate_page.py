@@ -71,6 +71,17 @@ def ask(served) -> Callable:
     return ask
 
 
+def test_names_and_parameters_are_the_promised_ones(served):
+    endpoints = Client(served[0], verbose=False).view_api(return_format="dict", print_info=False)["named_endpoints"]
+    parameters = {name: [p["parameter_name"] for p in entry["parameters"]] for name, entry in endpoints.items()}
+    wanted = {"batches": [], "next": ["batch"], "undo": ["batch"], "back": ["batch", "item"],
+              "save": ["item", "verdict", "revision"], "skip": ["item", "revision"], "progress": ["batch"],
+              "figures": ["batch"], "predict": ["batch"], "export": ["batch", "format"], "import": ["batch", "file"],
+              "open": ["file", "source", "title", "blind", "per_item", "question", "options"]}  # fmt: skip
+    found = {name: own for name, own in parameters.items() if name.startswith("/annotate_")}
+    assert found == {f"/annotate_{name}": ["name", "key", *own] for name, own in wanted.items()}
+
+
 def test_an_item_is_judged_through_the_endpoints(ask, served):
     _, folder, batch = served
     (listed,) = ask("batches")

@@ -176,7 +176,7 @@ def test_a_spreadsheet_computes_nothing(judged_batch):
 def test_any_verdict_survives_a_row_of_csv(raw):
     verdict = Verdict.read(raw, BLURRED)
     row = {name: exports._cell(value) for name, value in exports._said(verdict).items()}
-    key, read = exports._of_csv({"key": "a", "annotator": "anna", **row}, "x.csv", 2)
+    _, read = exports._of_csv({"key": "a", "annotator": "anna", **row}, "x.csv", 2)
     assert Verdict.read({name: read[name] for name in Verdict.__dataclass_fields__ if name in read}, BLURRED) == verdict
 
 
@@ -413,8 +413,11 @@ def test_what_is_no_name(name):
         Access(local=True).visitor(name, "", address="127.0.0.1")
 
 
-@pytest.mark.parametrize(("host", "own"), [(None, True), ("localhost", True), ("127.0.0.1", True), ("::1", True),
-                                           ("0.0.0.0", False), ("192.168.0.2", False), ("example.org", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [(None, True), ("localhost", True), ("127.0.0.1", True), ("::1", True), ("0.0.0.0", False), ("192.168.0.2", False),
+     ("example.org", False)],
+)  # fmt: skip
 def test_which_addresses_are_the_machines_own(host, own):
     assert is_loopback(host) is own
 

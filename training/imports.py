@@ -1,8 +1,8 @@
 """Datasets that have degraded pictures and chains already, taken as they are.
 
 Pictures are copied byte by byte, chains go to ``chains.jsonl``; a record whose answer is no complete chain, or whose
-picture cannot be read, goes to ``rejected.jsonl`` with the reason. Of annotations every sample that people have corrected
-is taken; one whose chain they did not find sound has none, and its row in ``rejected.jsonl`` says so.
+picture cannot be read, goes to ``rejected.jsonl`` with the reason. Of annotations every sample that people have
+corrected is taken; one whose chain they did not find sound has none, and its row in ``rejected.jsonl`` says so.
 """
 
 import io

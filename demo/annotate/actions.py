@@ -90,10 +90,7 @@ class Actions:
             picture, clean = (asking.picture_address(self.service, one) for one in (task.picture, task.clean))
             return panels.viewer(task, picture, clean), panels.form(task)
         done = self.service.desk.progress(_number(batch), visitor.name)
-        waiting = done.items - done.predicted
-        if waiting:
-            return panels.nothing(Text("annotate.waiting"), Text("annotate.waiting-more", count=waiting)), ""
-        return panels.nothing(Text("annotate.done"), Text("annotate.done-more")), ""
+        return panels.nothing(done.items - done.predicted), ""
 
     def _progress(self, visitor: Visitor, batch) -> str:
         return panels.progress(visitor.name, self.service.desk.progress(_number(batch), visitor.name))

@@ -8,7 +8,7 @@ from html import escape
 from degradations import COPIES, REGISTRY
 from demo.annotate.desk import Progress, Task
 from demo.annotate.verdict import MARKS, MOST_CHARACTERS, QUESTIONS, Verdict
-from demo.chain import parse_chain
+from demo.chain import parse_chain, read_answer
 from demo.markup import chips, empty, number, paragraph, remark, stage_class, type_name
 from demo.texts import Text, both, shown
 
@@ -28,16 +28,23 @@ KEYS = (
 )  # fmt: skip
 
 
-def nothing(title: Text, more: Text) -> str:
-    """What stands in the place of a picture."""
-    return empty(title, more)
+def begin() -> str:
+    """What stands in the place of a picture before one has started."""
+    return f'<div class="begin">{empty(Text("annotate.begin"), Text("annotate.begin-more"))}</div>'
+
+
+def nothing(waiting: int) -> str:
+    """The same where no picture is left: so many still wait for a prediction."""
+    if waiting:
+        return empty(Text("annotate.waiting"), Text("annotate.waiting-more", count=waiting))
+    return empty(Text("annotate.done"), Text("annotate.done-more"))
 
 
 def viewer(task: Task, picture: str, clean: str | None) -> str:
     """The picture, to be enlarged, moved, and held against the clean one; addresses as a browser asks for them."""
     name = Text("annotate.picture", number=task.number + 1)
     original = (
-        f'<img class="clean" src="{escape(clean)}" alt="{escape(str(Text("annotate.clean")))}" draggable="false">'
+        f'<img class="clean" src="{escape(clean)}" alt="" draggable="false">'
         f'<span class="label">{shown("annotate.clean")}</span>'
         if clean
         else ""
@@ -51,9 +58,9 @@ def viewer(task: Task, picture: str, clean: str | None) -> str:
     if clean:
         buttons += f'<button type="button" data-clean aria-pressed="false">{shown("annotate.show-clean")}</button>'
     return (
-        f'<div class="viewer" tabindex="0" role="group"><span class="visually-hidden">{both(name)}</span>'
-        f'<div class="canvas">'
-        f'<img class="degraded" src="{escape(picture)}" alt="{escape(str(name))}" draggable="false">'
+        '<div class="viewer" tabindex="0" role="group" aria-labelledby="viewer-name">'
+        f'<span class="visually-hidden" id="viewer-name">{both(name)}</span><div class="canvas">'
+        f'<img class="degraded" src="{escape(picture)}" alt="" draggable="false">'
         f'{original}</div></div><div class="viewer-tools">{buttons}</div>{_known(task)}'
     )
 
@@ -162,7 +169,7 @@ def _chain(task: Task, said: Verdict) -> str:
             text += f"\n{chain.conclusion}"
         value = getattr(said, name)
         if task.verdict is None and text.strip():
-            value = True
+            value = _is_true(chain.answer, task) if name == "answer" and task.answer else True
         choices = "".join(
             f'<label><input type="radio" name="{name}" value="{code}"{" checked" if value is meaning else ""}>'
             f"<span>{shown(f'annotate.said-{name}-{code}')}</span></label>"
@@ -180,6 +187,14 @@ def _chain(task: Task, said: Verdict) -> str:
             f'<details class="raw-chain"><summary>{shown("annotate.whole")}</summary>{paragraph(task.chain)}</details>'
         )
     return "".join(parts) + whole
+
+
+def _is_true(answer: str, task: Task) -> bool:
+    """Whether an answer is the known right one."""
+    options = list(task.options)
+    if task.answer in options:
+        return read_answer(answer, options) == options.index(task.answer)
+    return answer.strip().lower() == task.answer.strip().lower()
 
 
 def _correct(task: Task, said: Verdict) -> str:

@@ -29,8 +29,7 @@ def build(service: Service, pair: Pair, labels: Labels) -> SimpleNamespace:
         ui.status = gr.HTML(markup.message(""), elem_id="annotate-status", elem_classes="status")
     with gr.Row(elem_id="annotate-desk"):
         with gr.Column(elem_id="annotate-left", elem_classes="card"):
-            begin = panels.nothing(Text("annotate.begin"), Text("annotate.begin-more"))
-            ui.viewer = gr.HTML(begin, elem_id="annotate-viewer")
+            ui.viewer = gr.HTML(panels.begin(), elem_id="annotate-viewer")
         with gr.Column(elem_id="annotate-right", elem_classes="card"):
             ui.form = gr.HTML("", elem_id="annotate-form")
             ui.said = gr.Textbox(visible=False)
