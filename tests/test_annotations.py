@@ -105,7 +105,7 @@ def test_figures_are_drawn_and_escaped():
     said = [judged(0, "<b>anna</b>", "<i>small</i>"), judged(0, "ben", "large", marks=marks("absent"))]
     html = plots.drawn(said)
     assert "<b>anna" not in html and "&lt;b&gt;anna" in html and "&lt;i&gt;small" in html
-    assert "small" not in plots.drawn(said, models=False)
+    assert "small" not in plots.drawn(said, revealed=False)
     assert "empty" in plots.drawn([])
 
 

@@ -101,7 +101,7 @@ class Actions:
             visitor = self.who(request, profile, name, key)
             self.service.desk.progress(_number(batch), visitor.name)
             blind = next(one.blind for one in self.service.batches.listed() if one.id == _number(batch))
-            return plots.drawn(self.service.judged(_number(batch)), models=visitor.operator or not blind)
+            return plots.drawn(self.service.judged(_number(batch)), revealed=visitor.operator or not blind)
         except Exception as error:
             return _told(error)
 

@@ -158,7 +158,8 @@ class Desk:
                 .where(Item.batch_id == batch, Seat.annotator == annotator, Seat.state != "open")
                 .order_by(Seat.at.desc(), Seat.id.desc())
             )
-            here = session.scalar(select(Seat).where(Seat.item_id == item, Seat.annotator == annotator))
+            at = Seat.item_id == (item if type(item) is int else None)
+            here = session.scalar(select(Seat).where(at, Seat.annotator == annotator))
             if here is not None and here.state != "open":
                 done = done.where(or_(Seat.at < here.at, and_(Seat.at == here.at, Seat.id < here.id)))
             found = session.execute(done.limit(1)).first()

@@ -11,8 +11,8 @@ from demo.markup import empty, number, stage_class, tiles, type_name
 from demo.texts import Text, shown
 
 
-def drawn(judged: Sequence[Judged], models: bool = True) -> str:
-    """All figures of a batch; `models` are told apart unless those who look may not know them."""
+def drawn(judged: Sequence[Judged], revealed: bool = True) -> str:
+    """All figures of a batch; those by model and by truth only where they are `revealed` to those who look."""
     if not judged:
         return empty(Text("annotate.figures-empty"), Text("annotate.figures-empty-more"))
     agreed = figures.agreement(judged)
@@ -23,12 +23,12 @@ def drawn(judged: Sequence[Judged], models: bool = True) -> str:
         _section("by-type", _qualities(figures.by_type(judged), "type", type_name, stage_class)),
         _section("confusion", _confusion(figures.confusion(judged))),
     ]
-    if models:
+    if revealed:
         groups = figures.grouped(judged, lambda one: one.model)
         parts.append(
             _section("by-model", _qualities({name: figures.quality(one) for name, one in groups.items()}, "model"))
         )
-    parts.append(_section("by-annotator", _annotators(judged)))
+    parts.append(_section("by-annotator", _annotators(judged, revealed)))
     return f'<div class="annotation-figures">{"".join(parts)}</div>'
 
 
@@ -52,16 +52,17 @@ def _qualities(
     return f'<table class="facts">{head}<tbody>{rows}</tbody></table>'
 
 
-def _annotators(judged: Sequence[Judged]) -> str:
-    head = _head("annotator", "count", "seconds", "precision", "recall", "bias", *QUESTIONS, "truth")
-    rows = []
+def _annotators(judged: Sequence[Judged], revealed: bool) -> str:
+    columns = ["annotator", "count", "seconds", "precision", "recall", "bias", *QUESTIONS]
+    head, rows = _head(*columns, *(["truth"] if revealed else [])), []
     for name, own in figures.grouped(judged, lambda one: one.annotator).items():
         one, seconds = figures.quality(own), figures.median_seconds(own)
         answered = "".join(_share(yes / said if said else None) for yes, said in figures.shares(own).values())
+        truth = _share(figures.f1_against_truth(own)) if revealed else ""
         rows.append(
             f'<tr><th scope="row">{escape(name)}</th><td class="number">{len(own)}</td>'
             f'<td class="number">{"–" if seconds is None else f"{seconds:.1f}"}</td>{_share(one.precision)}'
-            f"{_share(one.recall)}{_bias(one.bias)}{answered}{_share(figures.f1_against_truth(own))}</tr>"
+            f"{_share(one.recall)}{_bias(one.bias)}{answered}{truth}</tr>"
         )
     return f'<table class="facts">{head}<tbody>{"".join(rows)}</tbody></table>'
 
