@@ -141,13 +141,14 @@
 
   // A new item begins unenlarged, and with the keys at hand.
   new MutationObserver(() => {
-    if (window.annotate.item === form()?.dataset.item + form()?.dataset.revision) return;
-    window.annotate.item = form()?.dataset.item + form()?.dataset.revision;
+    const shown = form() && `${form().dataset.item} ${form().dataset.revision}`;
+    if (window.annotate.shown === shown) return;
+    window.annotate.shown = shown;
     Object.assign(view, { scale: 1, x: 0, y: 0 });
     show();
     const away = document.activeElement && !tab.contains(document.activeElement) && document.activeElement !== document.body;
     if (form() && tab.offsetParent && !away) document.querySelector("#annotate-viewer .viewer")?.focus({ preventScroll: true });
-  }).observe(byId("annotate-form"), { childList: true, subtree: true });
+  }).observe(tab, { childList: true, subtree: true });
 
   // Who it was last time, or whom the link names; what stands behind the # never leaves the browser by itself.
   const link = new URLSearchParams(location.hash.slice(1));
