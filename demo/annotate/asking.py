@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
@@ -18,8 +18,10 @@ from demo.annotate.access import Visitor
 from demo.annotate.batches import Opened, Wanted
 from demo.annotate.fetch import fetch
 from demo.annotate.imports import Imported, add_verdicts
+from demo.annotate.predicting import predict
 from demo.annotate.service import Service, batch_name
 from demo.api import upload_path
+from demo.models import Pair
 from demo.texts import Text
 
 
@@ -130,13 +132,13 @@ def picture_address(service: Service, name: str | None) -> str | None:
     return f"gradio_api/file={quote(str(path))}"
 
 
-def predicting(service: Service, by: Visitor, batch: int, pair):
-    """Have what is missing predicted; yields as `Batches.predict`.
+def predicting(service: Service, by: Visitor, batch: int, pair: Pair) -> Iterator[tuple[int, int]]:
+    """Have what is missing predicted; yields as `predict`.
 
     Raises:
         ForbiddenError: the visitor is no operator.
     """
     service.access.operator(by)
     service.desk.progress(batch, by.name)
-    with closing(service.batches.predict(batch, pair)) as steps:
+    with closing(predict(service.batches, batch, pair)) as steps:
         yield from steps

@@ -1,22 +1,17 @@
 """Batches: opened from what was found, listed, predicted, closed."""
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
-from demo import photos, settings
+from demo import settings
 from demo.annotate.archives import opened
 from demo.annotate.found import TABLES, Found, files_below, find, predicted_by
 from demo.annotate.pictures import Pictures
-from demo.chain import question_with_options
-from demo.models import Pair
 from demo.store.database import Store
 from demo.store.tables import NAME_LENGTH, Batch, Item
-from demo.streaming import stream
 from demo.texts import Text, reason
 
 
@@ -146,47 +141,6 @@ class Batches:
             session.flush()
             session.add_all(Item(batch_id=batch.id, number=number, **row) for number, row in enumerate(rows))
             return Opened(batch.id, len(rows), tuple(refused), tuple(verdicts))
-
-    def predict(self, batch: int, pair: Pair, stop: threading.Event | None = None) -> Iterator[tuple[int, int]]:
-        """Have the degradation-aware model answer about the items that have no prediction; each is kept at once.
-
-        Yields:
-            (items done, items to do), at the beginning and after each.
-
-        Raises:
-            ValueError: the model failed; with a `Text` that says why. What was done stays.
-        """
-        with self.store.reading() as session:
-            wanting = session.scalars(
-                select(Item).where(Item.batch_id == batch, Item.chain.is_(None)).order_by(Item.number)
-            ).all()
-        yield 0, len(wanting)
-        for done, item in enumerate(wanting, 1):
-            chain = self._ask(pair, item, stop)
-            if chain is None:
-                return
-            with self.store.writing() as session:
-                session.execute(
-                    update(Item)
-                    .where(Item.id == item.id, Item.chain.is_(None))
-                    .values(chain=chain, predicted=str(predicted_by(chain)), model=pair.robust.label[:NAME_LENGTH])
-                )
-            yield done, len(wanting)
-
-    def _ask(self, pair: Pair, item: Item, stop: threading.Event | None) -> str | None:
-        """What the degradation-aware side says about an item; None if it was stopped."""
-        photo = pair.fit(photos.load(self.pictures.path(item.picture)))
-        question, text = question_with_options(item.question, list(item.options)), ""
-        with closing(stream(pair, photo, question, stop=stop)) as events:
-            for event in events:
-                if event.side != pair.robust.name:
-                    continue
-                text += event.text
-                if event.error:
-                    raise ValueError(Text("annotate.model-failed", cause=event.error))
-                if event.done:
-                    return None if event.stats and event.stats.stop_reason == "stopped" else text
-        return None
 
 
 _OF_ONE_PICTURE = {"annotate.picture-large", "annotate.picture-unread", "annotate.key-twice", "annotate.zip-file-large"}
