@@ -446,7 +446,12 @@ def test_nothing_of_a_stranger_is_markup(tmp_path):
 
 
 def test_a_blind_item_shows_neither_truth_nor_model(tmp_path):
-    batches, batch = open_one(tmp_path, 1, blind=True)
-    task = Desk(batches.store).next(batch, "anna")
-    html = panels.viewer(task, "a.png", None) + panels.form(task)
-    assert "small" not in html and "0.6" not in html and "pictures/0.png" not in html
+    batches = open_batches(tmp_path / "data")
+    source = write_folder(tmp_path / "source", 1, model="Secret-7B", recipe="graffiti(0.87)", answer="unsaid truth")
+    shown = {}
+    for blind in (True, False):
+        batch = batches.open_path(source, Wanted(f"blind {blind}", blind=blind), "olga").batch
+        task = Desk(batches.store).next(batch, "anna")
+        html = panels.viewer(task, "a.png", None) + panels.form(task)
+        shown[blind] = [word in html for word in ("Secret-7B", "0.87", "unsaid truth", "pictures/0.png")]
+    assert shown == {True: [False] * 4, False: [True] * 4}

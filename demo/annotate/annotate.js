@@ -123,7 +123,13 @@
     if (!tab.offsetParent || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     const target = event.target, inForm = form()?.contains(target) || target.closest?.(".viewer") || target === document.body;
     const typing = target.matches?.("textarea, select, input:not([type=radio], [type=checkbox])");
-    if (event.key === "Escape" && typing) { target.blur(); return; }
+    if (event.key === "Escape" && typing && form()?.contains(target)) {
+      // Back to the question that the text belongs to, so that arrows go on from there.
+      const row = target.closest(".type, .miss, .said-by-model");
+      const place = row?.querySelector("input[type=radio]:checked, input[type=checkbox]");
+      (place ?? document.querySelector("#annotate-viewer .viewer")).focus({ preventScroll: !place });
+      return;
+    }
     if (typing && event.key === "Enter" && target.matches("input") && form()?.contains(target)) {
       event.preventDefault();
       press("annotate-save");
