@@ -43,7 +43,7 @@ def form_page(one: Task, figures: str = "") -> str:
     """The tab as Gradio lays it out, its buttons counting how often they are pressed."""
     styles = [ROOT / "demo/style.css", ROOT / "demo/annotate/annotate.css"]
     script = (ROOT / "demo/annotate/annotate.js").read_text()
-    script = script[script.index("() =>") :].rstrip()
+    script = script[script.index("(name, key) =>") :].rstrip()
     buttons = "".join(
         f'<button id="annotate-{name}" onclick="window.pressed.push(this.id)">{name}</button>'
         for name in ("back", "undo", "skip", "save")

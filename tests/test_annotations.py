@@ -254,7 +254,7 @@ def test_a_corrected_recipe_is_learned_without_its_chain(tmp_path):
     source = open_source(str(tmp_path / "export/metadata.jsonl"))
     (sample,) = read_table(take_as_they_are(source, tmp_path / "samples"))
     assert sample["recipe"] == "lens blur(0.9)"
-    assert read_table(tmp_path / "samples/chains.jsonl") == []
+    assert list(read_table(tmp_path / "samples/chains.jsonl")) == []
     (row,) = read_table(tmp_path / "samples/rejected.jsonl")
     assert row["kept"] and "without its chain" in row["reason"]
 

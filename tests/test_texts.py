@@ -175,7 +175,11 @@ def shown_literals(path: Path) -> list[str]:
                 strings += [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg in SHOWN)]
         elif isinstance(node, ast.Constant | ast.JoinedStr) and re.search(r">[^<>]*</", ast.unparse(node)):
             strings.append(node)
-    read = {words(node) for node in strings if isinstance(node, ast.Constant | ast.JoinedStr)}
+    read = {
+        words(node)
+        for node in strings
+        if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+    }
     return [text for text in read - ALLOWED if LETTERS.search(text)]
 
 

@@ -107,11 +107,16 @@ class Actions:
 
     # Batches
 
-    def listed(self):
-        """batch"""
+    def listed(self, batch):
+        """batch; the newest where none is chosen"""
+        return gr.Dropdown(**self.choices(batch))
+
+    def choices(self, chosen: object = None) -> dict:
+        """What the list of batches shows."""
         batches = self.service.batches.listed()
-        choices = [(f"{batch.name} ({batch.items})", batch.id) for batch in batches]
-        return gr.Dropdown(choices=choices, value=batches[0].id if batches else None)
+        known = [batch.id for batch in batches]
+        value = chosen if chosen in known else next(iter(known), None)
+        return {"choices": [(f"{batch.name} ({batch.items})", batch.id) for batch in batches], "value": value}
 
     def open(
         self, request: gr.Request, profile: gr.OAuthProfile | None, name, key, files, source, named, title, blind,
@@ -128,10 +133,7 @@ class Actions:
                 first, why = opened.refused[0]
                 text = Text("annotate.opened-but", name=wanted.name, count=opened.items, refused=len(opened.refused),
                             first=first, reason=why)  # fmt: skip
-            return markup.message(text, "good"), gr.Dropdown(
-                choices=[(f"{one.name} ({one.items})", one.id) for one in self.service.batches.listed()],
-                value=opened.batch,
-            )
+            return markup.message(text, "good"), gr.Dropdown(**self.choices(opened.batch))
         except Exception as error:
             return _told(error), gr.skip()
 

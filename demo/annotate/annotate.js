@@ -1,5 +1,5 @@
 // The tab Annotate in the browser: the verdict that the form says, its keys, the picture enlarged and moved.
-() => {
+(name, key) => {
   const byId = (id) => document.getElementById(id);
   const form = () => byId("verdict");
   const view = { scale: 1, x: 0, y: 0 };
@@ -163,5 +163,8 @@
     sessionStorage.setItem("annotator-key", link.get("key") ?? "");
     history.replaceState(null, "", location.pathname + location.search);
   }
-  return [sessionStorage.getItem("annotator") ?? "", sessionStorage.getItem("annotator-key") ?? ""];
+  return [
+    name || (sessionStorage.getItem("annotator") ?? ""), // what was typed while the page loaded stays
+    key || (sessionStorage.getItem("annotator-key") ?? ""),
+  ];
 }

@@ -141,7 +141,7 @@ def _value(name: str, value: float | None) -> str:
     return (
         f'<label class="own"><span>{shown("annotate.own-value")}</span>'
         f'<input type="number" name="value {escape(name)}" '
-        f'min="0.01" max="1" step="0.01" value="{text}" inputmode="decimal"></label>'
+        f'min="0.01" max="1" step="0.01" inputmode="decimal" value="{text}"></label>'
     )
 
 

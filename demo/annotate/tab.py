@@ -22,7 +22,7 @@ COLLECT = "(name, key, batch, _) => [name, key, batch, JSON.stringify(window.ann
 
 def build(service: Service, pair: Pair, labels: Labels) -> SimpleNamespace:
     """The tab's components, wired."""
-    ui = SimpleNamespace()
+    ui = SimpleNamespace(actions=Actions(service, pair))
     with gr.Column(elem_id="annotate-head", elem_classes="card"):
         _who(ui, service, labels)
         ui.progress = gr.HTML("", elem_id="annotate-progress")
@@ -47,16 +47,17 @@ def build(service: Service, pair: Pair, labels: Labels) -> SimpleNamespace:
         gr.Accordion, label=Text("annotate.operating"), open=False, elem_classes="card", elem_id="annotate-operating"
     ):
         _operating(ui, service, labels)
-    _wire(ui, Actions(service, pair))
+    _wire(ui, ui.actions)
     return ui
 
 
 def on_load(page: gr.Blocks, ui: SimpleNamespace) -> None:
     """What a browser does with this tab once it is there."""
     script = SCRIPT.read_text(encoding="utf-8")
-    script = script[script.index("() =>") :].rstrip()
-    page.load(None, None, [ui.name, ui.key], js=script, api_visibility="private")
-    page.load(ui.actions.listed, None, ui.batch, queue=False, show_progress="hidden", api_visibility="private")
+    script = script[script.index("(name, key) =>") :].rstrip()
+    page.load(None, [ui.name, ui.key], [ui.name, ui.key], js=script, api_visibility="private")
+    quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private", "preprocess": False}
+    page.load(ui.actions.listed, ui.batch, ui.batch, **quick)
 
 
 def _who(ui: SimpleNamespace, service: Service, labels: Labels) -> None:
@@ -80,7 +81,9 @@ def _who(ui: SimpleNamespace, service: Service, labels: Labels) -> None:
             scale=2,
             elem_id="annotate-key",
         )
-        ui.batch = labels(gr.Dropdown, choices=[], label=Text("annotate.batch"), scale=3, elem_id="annotate-batch")
+        ui.batch = labels(
+            gr.Dropdown, **ui.actions.choices(), label=Text("annotate.batch"), scale=3, elem_id="annotate-batch"
+        )
         ui.enter = labels(gr.Button, value=Text("annotate.start"), variant="primary", scale=1, elem_id="annotate-start")
 
 
@@ -143,7 +146,6 @@ def _operating(ui: SimpleNamespace, service: Service, labels: Labels) -> None:
 def _wire(ui: SimpleNamespace, actions: Actions) -> None:
     # Files and choices are checked by the actions, as anyone can write a request by hand.
     quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private", "preprocess": False}
-    ui.actions = actions
     me = [ui.name, ui.key, ui.batch]
     desk = [ui.viewer, ui.form, ui.progress, ui.status]
     gr.on([ui.enter.click, ui.name.submit, ui.key.submit, ui.batch.input], actions.enter, me, desk, **quick).then(
