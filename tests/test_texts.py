@@ -24,7 +24,7 @@ SOURCES = [path for path in sorted((ROOT / "demo").rglob("*.py")) if path.name !
 SHOWN = {"label", "value", "placeholder", "info", "title", "submit_btn", "choices"}
 """What a component or a message shows of what it is given."""
 MARKUP = {"message", "remark", "empty", "heading", "small", "both"}
-ALLOWED = {"none", "bad", "played", "tspan"}
+ALLOWED = {"none", "bad", "good", "played", "tspan"}
 """A recipe, kinds of message and of element: arguments that are no words for the visitor."""
 LETTERS = re.compile(r"[A-Za-z一-鿿]{2}")
 

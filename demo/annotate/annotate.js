@@ -53,14 +53,16 @@
   }
   window.annotate = { collect, fit: () => zoom(0), view };
 
-  const tab = byId("tab-annotate");
-  tab.addEventListener("click", (event) => {
+  // Gradio makes a tab's elements anew when it is chosen: so the document listens, and nothing is held on to.
+  const tab = () => byId("tab-annotate");
+  const here = (handler) => (event) => { if (tab()?.contains(event.target)) handler(event); };
+  document.addEventListener("click", here((event) => {
     const button = event.target.closest?.("[data-zoom], [data-clean]");
     if (button?.dataset.zoom) zoom({ in: 1.5, out: 1 / 1.5, fit: 0 }[button.dataset.zoom]);
     else if (button) compare();
-  });
-  tab.addEventListener("submit", (event) => event.preventDefault(), true);
-  tab.addEventListener("input", (event) => {
+  }));
+  document.addEventListener("submit", here((event) => event.preventDefault()), true);
+  document.addEventListener("input", here((event) => {
     // A number for a type that was missed says that it was; a number for a predicted one, which way it is off.
     const name = event.target.name ?? "";
     if (!name.startsWith("value ") || !event.target.value) return;
@@ -71,16 +73,16 @@
       const mark = off > 0 ? "weak" : off < 0 ? "strong" : "right";
       type.querySelector(`[value=${mark}]`).checked = true;
     }
-  });
-  tab.addEventListener("wheel", (event) => {
+  }));
+  document.addEventListener("wheel", here((event) => {
     if (!event.target.closest?.(".viewer") || !(event.ctrlKey || event.metaKey || view.scale > 1)) return;
     event.preventDefault();
     zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15, event);
-  }, { passive: false });
+  }), { passive: false });
   let held = null;
-  tab.addEventListener("pointerdown", (event) => {
+  document.addEventListener("pointerdown", here((event) => {
     if (event.target.closest?.(".viewer")) held = [event.clientX, event.clientY];
-  });
+  }));
   window.addEventListener("pointermove", (event) => {
     if (held && view.scale > 1) move(event.clientX - held[0], event.clientY - held[1]);
     if (held) held = [event.clientX, event.clientY];
@@ -120,7 +122,7 @@
     b: () => press("annotate-back"),
   };
   document.addEventListener("keydown", (event) => {
-    if (!tab.offsetParent || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (!tab()?.offsetParent || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     const target = event.target, inForm = form()?.contains(target) || target.closest?.(".viewer") || target === document.body;
     const typing = target.matches?.("textarea, select, input:not([type=radio], [type=checkbox])");
     if (event.key === "Escape" && typing && form()?.contains(target)) {
@@ -152,9 +154,9 @@
     window.annotate.shown = shown;
     Object.assign(view, { scale: 1, x: 0, y: 0 });
     show();
-    const away = document.activeElement && !tab.contains(document.activeElement) && document.activeElement !== document.body;
-    if (form() && tab.offsetParent && !away) document.querySelector("#annotate-viewer .viewer")?.focus({ preventScroll: true });
-  }).observe(tab, { childList: true, subtree: true });
+    const away = document.activeElement && !tab()?.contains(document.activeElement) && document.activeElement !== document.body;
+    if (form() && tab()?.offsetParent && !away) document.querySelector("#annotate-viewer .viewer")?.focus({ preventScroll: true });
+  }).observe(document.body, { childList: true, subtree: true });
 
   // Who it was last time, or whom the link names; what stands behind the # never leaves the browser by itself.
   const link = new URLSearchParams(location.hash.slice(1));
