@@ -7,16 +7,20 @@ import threading
 
 from degradations import warm_up
 from demo import page
+from demo.annotate import service
 from demo.checkpoints import CheckpointError
 from demo.examples import load_examples
 from demo.models import add_arguments, load_pair, spec_from
+from demo.store.database import StoreError
 
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in ("httpx", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add_arguments(parser)
+    service.add_arguments(parser)
     # Without host or port Gradio chooses: on a Space by the Space's own variables.
     parser.add_argument("--host", default=os.environ.get("HOST"), help="address to listen on (HOST)")
     parser.add_argument("--port", type=int, default=os.environ.get("PORT"), help="port to listen on (PORT)")
@@ -25,9 +29,13 @@ def main() -> None:
         pair = load_pair(spec_from(arguments))
     except (CheckpointError, ValueError) as error:
         parser.error(f"{error} Name other checkpoints by --model, --baseline and --adapter, or a --preset.")
+    try:
+        annotating = service.service_from(arguments)
+    except (StoreError, ValueError) as error:
+        parser.error(str(error))
     logging.info(pair.notice)
     examples = load_examples()
-    blocks = page.build(pair, examples)
+    blocks = page.build(pair, examples, annotating)
     options = page.launch_options(examples)
     blocks.launch(server_name=arguments.host, server_port=arguments.port, prevent_thread_lock=True, **options)
     # Only now: launching sets environment variables, which no other thread survives that compiles and reads them.

@@ -6,6 +6,9 @@ from pathlib import Path
 import gradio as gr
 
 from demo import api, markup, settings
+from demo.annotate import api as annotate_api
+from demo.annotate import tab as annotate
+from demo.annotate.service import Service
 from demo.compare import tab as compare
 from demo.examples import Example
 from demo.labels import Labels
@@ -49,8 +52,8 @@ def launch_options(examples: Sequence[Example] = ()) -> dict:
     }
 
 
-def build(pair: Pair, examples: Sequence[Example] = ()) -> gr.Blocks:
-    """The page for a pair of models; its queue is set up."""
+def build(pair: Pair, examples: Sequence[Example] = (), annotating: Service | None = None) -> gr.Blocks:
+    """The page for a pair of models; its queue is set up. Without `annotating` there is no tab for it."""
     bench, labels = api.Workbench(pair), Labels()
     with gr.Blocks(
         title=str(Text("page.title")),
@@ -64,8 +67,14 @@ def build(pair: Pair, examples: Sequence[Example] = ()) -> gr.Blocks:
                 desk = compare.build(bench, examples, labels)
             with _tab("sweep", labels) as tab:
                 sweep.build(bench, examples, labels, desk, tab, language)
+            if annotating:
+                with _tab("annotate", labels):
+                    annotator = annotate.build(annotating, pair, labels)
         stage.build(page, bench, examples, labels, desk)
         compare.on_load(page)
+        if annotating:
+            annotate.on_load(page, annotator)
+            annotate_api.register(annotating, pair)
         _speak(page, language, labels)
         api.register(bench)
         endpoints.register(bench)

@@ -41,6 +41,15 @@ class Spec:
     dtype: str = "auto"
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """What an archive, a folder or a dataset may hold: so many files, and bytes of each and of all together."""
+
+    files: int
+    file_bytes: int
+    bytes: int
+
+
 PRESETS = {
     spec.name: spec
     for spec in (
@@ -152,3 +161,21 @@ FITTED_PHOTOS_KEPT = 16
 """Photos kept at working size, so that a slider need not decode the upload at every step."""
 UPLOADS_KEPT_S = 3600
 """Uploads and previews older than this are deleted."""
+
+# Annotating
+
+ANNOTATE_QUESTION = "What is the main object?"
+"""What models are asked about pictures that come without a question."""
+BATCH_BOUNDS = Bounds(files=20_000, file_bytes=MAX_PHOTO_BYTES, bytes=2_000_000_000)
+"""What an archive, a folder or a dataset of a visitor's may hold, unpacked."""
+MAX_FETCHED_BYTES = 500_000_000
+"""Of an archive that is fetched from an address."""
+MOST_PER_ITEM = 20
+"""How many annotators one item may be handed to."""
+ANNOTATION_SECRET = "DEMO_ANNOTATION_SECRET"
+"""The environment variable for what annotators' keys are made of: never on a command line, where others read it."""
+DATA = "data/annotations"
+"""The folder of the database and of its pictures."""
+PUSH_MINUTES = 10.0
+FIGURES_S = 10.0
+"""How often open figures are drawn anew."""

@@ -24,7 +24,7 @@ SOURCES = [path for path in sorted((ROOT / "demo").rglob("*.py")) if path.name !
 SHOWN = {"label", "value", "placeholder", "info", "title", "submit_btn", "choices"}
 """What a component or a message shows of what it is given."""
 MARKUP = {"message", "remark", "empty", "heading", "small", "both"}
-ALLOWED = {"none", "bad", "played", "tspan"}
+ALLOWED = {"none", "bad", "good", "played", "tspan"}
 """A recipe, kinds of message and of element: arguments that are no words for the visitor."""
 LETTERS = re.compile(r"[A-Za-z一-鿿]{2}")
 
@@ -175,7 +175,11 @@ def shown_literals(path: Path) -> list[str]:
                 strings += [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg in SHOWN)]
         elif isinstance(node, ast.Constant | ast.JoinedStr) and re.search(r">[^<>]*</", ast.unparse(node)):
             strings.append(node)
-    read = {words(node) for node in strings if isinstance(node, ast.Constant | ast.JoinedStr)}
+    read = {
+        words(node)
+        for node in strings
+        if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+    }
     return [text for text in read - ALLOWED if LETTERS.search(text)]
 
 

@@ -30,7 +30,7 @@ from PIL import Image
 from degradations.files import PhotoError, read_photo
 from demo.chain import TAGS, Chain, build_prompt, parse_chain, parse_options, read_answer
 
-FORMATS = ("questions", "vlm-r1", "llama-factory", "trl")
+FORMATS = ("questions", "vlm-r1", "llama-factory", "trl", "annotations")
 """Of records; "questions" have a column for each part."""
 
 PLACEHOLDER = "<image>"
@@ -67,6 +67,8 @@ class Record:
         source, recipe: what the record says of where it comes from, and of how its picture was degraded.
         sample: the row that the record was exported from, {} for others' records.
         clean: the picture before it was degraded, where the record has it.
+        chain: of annotations, the model's chain where it says what its annotators found; the answer is words then.
+        corrected: whether people have checked the recipe, so that the sample is of use without a chain, too.
     """
 
     pictures: tuple[Path | bytes, ...]
@@ -77,12 +79,14 @@ class Record:
     recipe: str | None = None
     sample: dict = field(default_factory=dict)
     clean: Path | bytes | None = None
+    chain: str | None = None
+    corrected: bool = False
 
     @property
     def degraded(self) -> bool:
         """True where the picture is degraded already, as far as the record tells."""
         named = self.recipe is not None and self.recipe.strip().lower() not in ("", "none")
-        return named or bool(self.sample) or parse_chain(str(self.answer)).complete
+        return named or self.corrected or bool(self.sample) or parse_chain(str(self.answer)).complete
 
 
 # --- reading ---
@@ -110,7 +114,7 @@ def read_question(raw: Mapping, folder: Path, columns: Mapping[str, str] | None 
     if options is not None and not (isinstance(options, list) and all(isinstance(option, str) for option in options)):
         raise ValueError(f"its options must be a list of texts, not {options!r}")
     options = None if options is None else tuple(options)
-    return Record(_pictures(part("image"), folder), question, options, _answer(answer), **_ours(raw, folder))
+    return Record(pictures_of(part("image"), folder), question, options, _answer(answer), **_ours(raw, folder))
 
 
 def read_conversation(
@@ -128,7 +132,7 @@ def read_conversation(
             f"and it has {roles}"
         )
     prompt, answer = (message.get(tags["content_tag"]) for message in spoken)
-    pictures = _pictures(raw.get(columns.get("images", "images")), folder)
+    pictures = pictures_of(raw.get(columns.get("images", "images")), folder)
     text = _text(prompt)
     if text.count(PLACEHOLDER) not in (0, len(pictures)):
         raise ValueError(f"it has {len(pictures)} pictures, and its text {text.count(PLACEHOLDER)} times {PLACEHOLDER}")
@@ -145,17 +149,17 @@ def read_trl(raw: Mapping, folder: Path) -> Record:
         return read_conversation(messages, folder, MESSAGES, MESSAGES_TAGS)
     if not isinstance(prompt, str) or not isinstance(completion, str):
         raise ValueError(f"prompt and completion must be texts or lists of messages, not {prompt!r} and {completion!r}")
-    return Record(_pictures(pictures, folder), prompt.strip(), None, _answer(completion), **_ours(raw, folder))
+    return Record(pictures_of(pictures, folder), prompt.strip(), None, _answer(completion), **_ours(raw, folder))
 
 
-def _pictures(value: object, folder: Path) -> tuple[Path | bytes, ...]:
+def pictures_of(value: object, folder: Path) -> tuple[Path | bytes, ...]:
     values = value if isinstance(value, list) else [value]
     if value is None or not values:
         raise ValueError("it has no picture")
-    return tuple(_picture(one, folder) for one in values)
+    return tuple(picture_of(one, folder) for one in values)
 
 
-def _picture(value: object, folder: Path) -> Path | bytes:
+def picture_of(value: object, folder: Path) -> Path | bytes:
     """A path relative to `folder`, or what `datasets` hands over for a picture that it has not decoded."""
     if isinstance(value, str) and value:
         return folder / value
@@ -201,7 +205,7 @@ def _ours(raw: Mapping, folder: Path) -> dict:
         known = False
     if not known:
         raise ValueError(f"its 'sample' is not the row of a sample as JSON text: {str(raw['sample'])[:80]!r}")
-    return said | {"sample": sample, "clean": _picture(raw["clean"], folder) if raw.get("clean") else None}
+    return said | {"sample": sample, "clean": picture_of(raw["clean"], folder) if raw.get("clean") else None}
 
 
 # --- from a record to a sample ---

@@ -1,7 +1,8 @@
 """Datasets that have degraded pictures and chains already, taken as they are.
 
 Pictures are copied byte by byte, chains go to ``chains.jsonl``; a record whose answer is no complete chain, or whose
-picture cannot be read, goes to ``rejected.jsonl`` with the reason.
+picture cannot be read, goes to ``rejected.jsonl`` with the reason. Of annotations every sample that people have
+corrected is taken; one whose chain they did not find sound has none, and its row in ``rejected.jsonl`` says so.
 """
 
 import io
@@ -18,6 +19,8 @@ from degradations.files import write_whole
 from degradations.jobs import alone_in, claim
 from training.formats import UNKNOWN, Record, complete_chain, open_picture, question_fields
 from training.sources import Source
+
+UNSOUND = "kept without its chain, which was corrected or not found sound"
 
 
 def take_as_they_are(source: Source, out: Path, count: int | None = None, template: str | None = None) -> Path:
@@ -40,7 +43,7 @@ def take_as_they_are(source: Source, out: Path, count: int | None = None, templa
             said = ""
             try:
                 record = source.read(raw)
-                said = str(record.answer)
+                said = record.chain or str(record.answer)
                 number = record.sample.get("id", position)
                 if number in taken:
                     raise ValueError(f"another record is of the sample {number} as well")
@@ -51,7 +54,10 @@ def take_as_they_are(source: Source, out: Path, count: int | None = None, templa
             for name, picture in files.items():
                 write_whole(out / name, picture if isinstance(picture, bytes) else picture.read_bytes())
             samples.append(row)
-            chains.append({"id": number, "chain": said, "writer": "imported"})
+            if record.corrected and record.chain is None:
+                rejected.append({"id": number, "reason": UNSOUND, "chain": "", "kept": True})
+            else:
+                chains.append({"id": number, "chain": said, "writer": "imported"})
             taken.add(number)
         for name, rows in (("chains", chains), ("rejected", rejected), ("samples", samples)):
             write_whole(out / f"{name}.jsonl", _lines(rows))
@@ -60,7 +66,7 @@ def take_as_they_are(source: Source, out: Path, count: int | None = None, templa
 
 def _sample(record: Record, number: int, source: str, template: str | None) -> tuple[dict, dict[str, Path | bytes]]:
     """The row of a sample, and its files."""
-    chain = complete_chain(str(record.answer))
+    chain = None if record.corrected and not record.chain else complete_chain(record.chain or str(record.answer))
     row = {"recipe": record.recipe or str(chain.recipe), "seed": None, "source": record.source or source, **UNKNOWN}
     row["made_of"] = [str(picture) for picture in record.pictures if isinstance(picture, Path)]
     row |= record.sample | question_fields(record, template)

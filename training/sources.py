@@ -14,6 +14,7 @@ from pathlib import Path
 from datasets import Dataset, DatasetDict, Image, List, load_dataset, load_from_disk
 
 from training import formats
+from training.annotations import read_annotation
 from training.formats import FORMATS, Record
 
 INFO = "dataset_info.json"
@@ -109,6 +110,8 @@ def _reader(format: str, first: Mapping, info: dict | None, columns: Mapping[str
         return formats.read_conversation
     if format == "trl":
         return formats.read_trl
+    if format == "annotations":
+        return read_annotation
     if info:
         named = {"messages": "conversations", "images": "images"} | info.get("columns", {})
         tags = formats.CONVERSATION_TAGS | info.get("tags", {})
@@ -122,6 +125,8 @@ def _reader(format: str, first: Mapping, info: dict | None, columns: Mapping[str
 
 def _format_of(record: Mapping) -> str | None:
     keys = set(record)
+    if {"verdicts", "corrected", "predicted"} <= keys:
+        return "annotations"
     if {"prompt", "completion"} <= keys:
         return "trl"
     if "messages" in keys or {"conversations", "images"} <= keys:

@@ -181,7 +181,7 @@ def main() -> int:
 
             opened = open_source(source, split=options["split"], **opening)
             table = take_as_they_are(opened, out, options["count"], options["template"])
-            refused = [(row["id"], row["reason"]) for row in read_table(out / "rejected.jsonl")]
+            refused = [(row["id"], row["reason"]) for row in read_table(out / "rejected.jsonl") if not row.get("kept")]
         else:
             table = synthesize(source, out, **options, **opening)
             refused = [(row["id"], row["error"]) for row in read_table(table) if "error" in row]

@@ -1,0 +1,1 @@
+"""What the demo keeps about its visitors' work, in one database: annotations, votes."""
