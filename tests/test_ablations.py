@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from training.ablation_plots import Points, draw
 from trl import GRPOConfig, ModelConfig, SFTConfig, TrlParser
 
 from degradations import REGISTRY, Recipe
 from demo.chain import format_chain
 from tests import tiny
 from training import ablation_plots, ablations, grpo, sft
-from training.ablation_plots import Points, draw
 from training.ablations import Run, read_config
-from training.figures import ERROR, F1, Reply
+from training.evaluation.naming import ERROR, F1
+from training.evaluation.said import Reply
 
 SHIPPED = Path("training/configs/ablations.yaml")
 

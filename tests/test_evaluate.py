@@ -10,6 +10,8 @@ import torch
 from peft import PeftModel
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from training.answers import Asking, Side, fingerprint
+from training.targets import TARGETS, check, targets_table
 from transformers import AutoModelForImageTextToText
 
 from degradations import Recipe, degrade
@@ -18,10 +20,8 @@ from demo.settings import PRESETS, Spec
 from tests import tiny
 from tests.pictures import picture
 from training import answers, evaluate, figures
-from training.answers import Asking, Side, fingerprint
 from training.chains import write_chain
 from training.data import read_picture
-from training.targets import TARGETS, check, targets_table
 
 # --- what is asked for ---
 

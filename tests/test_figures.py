@@ -2,10 +2,6 @@
 
 import numpy as np
 import pytest
-
-from degradations import REGISTRY, Recipe
-from demo.chain import format_chain
-from training import figures
 from training.figures import (
     CLEAN,
     DEGRADED,
@@ -32,6 +28,10 @@ from training.figures import (
     table,
     weights,
 )
+
+from degradations import REGISTRY, Recipe
+from demo.chain import format_chain
+from training import figures
 
 
 def row(number: int, recipe: str = "none", answer: str = "cat", **changes) -> dict:

@@ -11,8 +11,8 @@ from safetensors.numpy import save_file
 from degradations import Recipe
 from demo.chain import format_chain
 from training import ceiling, evaluate, release
-from training.answers import Side
-from training.figures import Reply
+from training.evaluation.said import Reply
+from training.evaluation.sides import Side
 
 COMMANDS = """# Training
 

@@ -25,12 +25,14 @@ import yaml
 from degradations.files import write_whole
 from degradations.jobs import SETTINGS, StoppedError, alone_in
 from demo import checkpoints, models, settings
-from training import figures
-from training.ablation_plots import Points, draw
-from training.answers import CHAIN, DIRECT, Asking, Side, answer_all
 from training.data import read_samples
-from training.evaluate import ANSWERS, RESULTS, measure
-from training.figures import TOKENS, accuracy_of, table
+from training.evaluation import length, naming
+from training.evaluation.answers import answer_all
+from training.evaluation.choice import accuracy_of
+from training.evaluation.measuring import ANSWERS, RESULTS, measure
+from training.evaluation.plots import Points, draw
+from training.evaluation.sides import CHAIN, DIRECT, Asking, Side
+from training.evaluation.tables import table
 
 REPORT = "ablations.md"
 
@@ -197,7 +199,7 @@ def compare(config: Mapping[str, Any], runs: list[Run]) -> str:
     return text
 
 
-SHOWN = (figures.F1, figures.ERROR, figures.TOTALS, figures.R_DEG, TOKENS, figures.GROWTH)
+SHOWN = (naming.F1, naming.ERROR, naming.TOTALS, naming.R_DEG, length.TOKENS, length.GROWTH)
 
 
 def report(results: Mapping) -> str:
