@@ -6,7 +6,8 @@ The shipped pair on one set, offline::
 
 Any sides on any sets at any levels; the last side is the one that the others are compared with, picture by picture::
 
-    python -m training.evaluate --side qwen2.5-vl-3b --side robust-r1-rl --side judged=NAME@http://HOST:8000/v1:letters \\
+    python -m training.evaluate --side qwen2.5-vl-3b --side served=NAME@http://HOST:8000/v1:letters \\
+        --side robust-r1-rl \\
         --set MMStar --set RealWorldQA.tsv --set lcysyzxdxc/R-Bench#test --levels clean,25,50,100 \\
         --judge NAME@https://HOST/v1 --output runs/papers
 

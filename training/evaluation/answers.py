@@ -26,7 +26,7 @@ from training.endpoint import Endpoint
 from training.evaluation import local, served
 from training.evaluation.rows import Picture, applied, pictures_of, states_of
 from training.evaluation.said import Reply
-from training.evaluation.shards import Shard, gather
+from training.evaluation.shards import ALONE, Shard, gather
 from training.evaluation.sides import CHAIN, DIRECT, Asking, Side
 from training.written import appending
 
@@ -61,7 +61,7 @@ def answer_all(
     *,
     endpoints: Callable[[Side], Endpoint] | None = None,
     renew: bool = False,
-    shard: Shard = Shard(),
+    shard: Shard = ALONE,
 ) -> Replies:
     """Replies of all sides to all rows of all sets in all their states, greedily.
 
@@ -98,7 +98,7 @@ def answer_all(
                 if key not in known:
                     missing.setdefault(key, one)
 
-            def record(key: str, reply: Reply, side=side, missing=missing) -> None:
+            def record(key: str, reply: Reply, side=side, missing=missing, known=known) -> None:
                 append(_row(key, missing[key], side, reply, asking))
                 known[key] = reply
 
@@ -106,7 +106,7 @@ def answer_all(
             shard.wait()
             if shard.count > 1:  # what the others were told
                 parts = file.parent.glob(f"{file.stem}.*{file.suffix}")
-                known |= {row["key"]: _reply(row) for part in parts for row in read_table(part)}
+                known.update({row["key"]: _reply(row) for part in parts for row in read_table(part)})
             for key, one in zip(keys, asked, strict=True):
                 result[side.name, one.set].setdefault(one.state, []).append(known[key])
     shard.wait()

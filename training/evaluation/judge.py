@@ -1,9 +1,9 @@
 """A judge for answers without options: a language model behind an endpoint, graded as R-Bench has it.
 
-0, 1 or 2 for no, partial and full agreement with the reference, halved. Answers to questions are graded five times, and
-descriptions once for each caption of the picture; the grade is the mean. How far an answer agrees with the side's own one
-about the clean picture is graded five times. Every judgement is kept in ``judgements.jsonl``, so none is paid twice.
-The prompts are our own words for R-Bench's.
+0, 1 or 2 for no, partial and full agreement with the reference, halved. Answers to questions are graded five times,
+descriptions once for each caption of the picture; the grade is the mean. How far an answer agrees with the side's own
+one about the clean picture is graded five times. Every judgement is kept in ``judgements.jsonl``, so none is paid
+twice. The prompts are our own words for R-Bench's.
 """
 
 import hashlib

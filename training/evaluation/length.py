@@ -15,12 +15,13 @@ SECONDS = "seconds an answer"
 
 def quantities(said: Said) -> dict[str, float]:
     tokens, seconds = said.reply.tokens, said.reply.seconds
-    return {"answers": 1, "tokens": tokens, "timed": seconds is not None, "seconds": seconds or 0}
+    return {"answers": tokens is not None, "tokens": tokens or 0, "timed": seconds is not None, "seconds": seconds or 0}
 
 
 def quantities_of_chain(said: Said) -> dict[str, float]:
     """What is told of chains only, and of pictures of which it is known what was done to them."""
-    tokens, known = said.reply.tokens, said.applied is not None
+    tokens = said.reply.tokens or 0
+    known = said.applied is not None and said.reply.tokens is not None
     total = said.applied.total if known else 0
     mild, heavy = 0 < total <= MILD, total >= HEAVY
     return {

@@ -80,6 +80,9 @@ class Levels:
         return result
 
 
+PUBLISHED = Levels()
+
+
 class Copies:
     """The pictures that ``python -m degradations benchmark TABLE FOLDER`` wrote.
 

@@ -1,4 +1,4 @@
-"""Models that are loaded here: adapters beside each other on one checkpoint, batches, what their answers follow from."""
+"""Models that are loaded here: adapters beside each other on one checkpoint, batches, what answers follow from."""
 
 import hashlib
 import json

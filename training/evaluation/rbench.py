@@ -1,9 +1,9 @@
 """R-Bench's scores: by task and strength, by step and group of distortions, and both overall figures in use.
 
-``python -m training.evaluate rbench --distorted dis.csv [--relative com.csv --reference ref.csv]`` scores result files in
-R-Bench's own format: one row an item with ``type, distortion, strength`` and a column ``result`` from 0 to 1. Absolute
-robustness is the mean over the distorted pictures; relative robustness the mean of the agreement with the model's own
-clean answer (``--relative``) times the score of that (``--reference``).
+``python -m training.evaluate rbench --distorted dis.csv [--relative com.csv --reference ref.csv]`` scores result files
+in R-Bench's own format: one row an item with ``type, distortion, strength`` and a column ``result`` from 0 to 1.
+Absolute robustness is the mean over the distorted pictures; relative robustness the mean of the agreement with the
+model's own clean answer (``--relative``) times the score of that (``--reference``).
 """
 
 import argparse

@@ -27,12 +27,15 @@ COMPOSED = ("which", "count", "where")
 """Kinds of samples that are made of a background and cut-outs, the one that is asked about first."""
 
 
+UNDEGRADED = Recipe()
+
+
 @dataclass(frozen=True)
 class Picture:
     """A picture file, degraded when it is read where a recipe says so."""
 
     path: str
-    recipe: Recipe = Recipe()
+    recipe: Recipe = UNDEGRADED
     seed: int = 0
 
     def read(self) -> Image.Image:

@@ -14,14 +14,14 @@ class Reply:
     """What a side said about a picture.
 
     Attributes:
-        tokens: how many that is.
+        tokens: how many that is; None where an endpoint does not count them.
         seconds: its share of the time that its batch took, or what an endpoint took for it; None where not measured.
         grade: a judge's, from 0 to 1, of an answer without options; None where there is none.
         agreement: a judge's, of how far it agrees with the side's own answer about the clean picture.
     """
 
     text: str
-    tokens: int
+    tokens: int | None
     seconds: float | None = None
     grade: float | None = None
     agreement: float | None = None

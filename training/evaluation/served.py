@@ -54,7 +54,7 @@ def ask_all(endpoint: Endpoint, questions: Iterable[Question], record: Callable[
     asyncio.run(_Run(endpoint, record).work(list(questions)))
 
 
-class _Nothing(Exception):
+class _NothingError(Exception):
     """A response without an answer in it; another one may have one."""
 
 
@@ -86,7 +86,7 @@ class _Run:
                 self.in_succession = 0
             except openai.APIError as error:
                 self._fail(error)
-            except _Nothing:
+            except _NothingError:
                 self.unanswered += 1
             except EndpointError as error:
                 self.stopped = error
@@ -107,7 +107,7 @@ class _Run:
                 return Answer("", 0, time.perf_counter() - begin, f"refused: {error.code}")
             raise
         except json.JSONDecodeError as error:
-            raise _Nothing from error
+            raise _NothingError from error
         seconds = time.perf_counter() - begin
         if isinstance(completion, str):  # how the library hands over what is no JSON
             raise EndpointError(f"{self.endpoint.base_url} answers with a page instead of JSON; it usually ends in /v1")
@@ -115,7 +115,7 @@ class _Run:
         choices, usage = getattr(completion, "choices", None), getattr(completion, "usage", None)
         tokens = getattr(usage, "completion_tokens", None)
         if not choices or not choices[0].message:
-            raise _Nothing
+            raise _NothingError
         message = choices[0].message
         problem = f"refused: {message.refusal}" if message.refusal else None
         return Answer((message.content or "").strip(), tokens, seconds, problem)

@@ -8,8 +8,8 @@ What a source is, is told by what lies there:
 - a JSON Lines file of questions or a folder with one, and whatever else `training.sources` opens.
 
 A name on the Hub is ``owner/name``, ``owner/name:config``, with ``#split`` behind it for another split than train.
-Questions of TSV and JSON Lines are asked at the published levels: clean, and one type of degradation a picture at 25, 50
-and 100 %, dealt and seeded as ``python -m degradations benchmark`` does it, so the pictures are those that it writes.
+Questions of TSV and JSON Lines are asked at the published levels: clean, and one type of degradation a picture at 25,
+50 and 100 %, dealt and seeded as by ``python -m degradations benchmark``, so the pictures are those that it writes.
 Or they are taken from the folder that it wrote.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from degradations import Recipe
 from training.data import read_samples
-from training.evaluation.levels import Levels, States, keep
+from training.evaluation.levels import PUBLISHED, Levels, States, keep
 from training.evaluation.rbench_questions import csv_records, is_rbench, read_rbench
 from training.evaluation.rows import CLEAN, DEGRADED, MCQ, VQA, Picture, make_row
 from training.evaluation.tsv import find_table, read_tsv
@@ -28,7 +28,7 @@ from training.sources import Source, open_source
 SAMPLES = "samples.jsonl"
 
 
-def read_set(source: str, kept: Path, levels: Levels = Levels(), limit: int | None = None) -> list[dict]:
+def read_set(source: str, kept: Path, levels: Levels = PUBLISHED, limit: int | None = None) -> list[dict]:
     """The rows of a source.
 
     Args:

@@ -40,10 +40,14 @@ class Shard:
         return table if self.count == 1 else table.with_suffix(f".{self.rank}{table.suffix}")
 
 
+ALONE = Shard()
+"""The only process."""
+
+
 def this_process() -> Shard:
     """Which of accelerate's processes this is; the only one without accelerate."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return Shard()
+        return ALONE
     state = PartialState(cpu=not torch.cuda.is_available())
     if torch.cuda.is_available():
         torch.cuda.set_device(state.device)

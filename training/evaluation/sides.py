@@ -10,7 +10,7 @@ from demo.settings import Spec
 from training.evaluation.rows import VQA, task_of
 
 CHAIN, DIRECT, LETTERS = "chain", "direct", "letters"
-"""How a side is asked: for a chain; with the bare question and numbered options; with lettered ones, as benchmarks do."""
+"""How a side is asked: for a chain; with the bare question and numbered options; with lettered ones."""
 
 LETTERS_PROMPT = "{question}\n{options}\nAnswer with the letter of the right option alone."
 BRIEF_PROMPT = "{question}\nAnswer in at most 10 words."

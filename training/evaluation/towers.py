@@ -31,7 +31,7 @@ NAMES = (
     (r"^visual\.transformer\.resblocks\.(\d+)\.mlp\.c_fc\.", r"encoder.layers.\1.mlp.fc1."),
     (r"^visual\.transformer\.resblocks\.(\d+)\.mlp\.c_proj\.", r"encoder.layers.\1.mlp.fc2."),
 )
-"""OpenCLIP's names -> transformers'; those of the three projections of attention, which it keeps as one, follow below."""
+"""OpenCLIP's names -> transformers'; attention's three projections, which it keeps as one, follow below."""
 
 PROJECTIONS = re.compile(r"^visual\.transformer\.resblocks\.(\d+)\.attn\.in_proj_(weight|bias)$")
 
