@@ -33,6 +33,7 @@ from demo import photos, settings
 from demo.chain import Chain, parse_chain, parse_options, read_answer
 from demo.models import Pair
 from demo.streaming import stream
+from demo.texts import Text, both, reason, shown
 
 MODEL_QUEUE = {"concurrency_id": "models", "concurrency_limit": 1}
 """Every event that uses the models: one visitor at a time, the others wait in the queue."""
@@ -158,19 +159,19 @@ def upload_path(upload: Mapping | None) -> Path:
     """
     path = upload.get("path") if isinstance(upload, Mapping) else None
     if not path:
-        raise photos.PhotoError("Please choose a photo first.")
+        raise photos.PhotoError(Text("page.no-photo"))
     if not isinstance(path, str) or not Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve()):
-        raise photos.PhotoError("That is none of the uploads: please upload the photo.")
+        raise photos.PhotoError(Text("page.foreign-photo"))
     return Path(path)
 
 
 def check_question(question: object, options: object = "") -> str:
     """A question, with or without its options, as a visitor may give it; stripped."""
     if not isinstance(question, str) or not question.strip():
-        raise ValueError("Please ask a question.")
+        raise ValueError(Text("page.no-question"))
     # Before anything reads them: nothing endless reaches a pattern.
     if not isinstance(options, str) or len(question) + len(options) > settings.MAX_QUESTION_CHARACTERS:
-        raise ValueError(f"Please keep question and options below {settings.MAX_QUESTION_CHARACTERS} characters.")
+        raise ValueError(Text("page.question-too-long", most=settings.MAX_QUESTION_CHARACTERS))
     return question.strip()
 
 
@@ -181,9 +182,9 @@ def check_number(name: str, value: object, low: float, high: float, whole: bool 
         ValueError: not a finite number in [low, high], or not a whole one where it must be.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ValueError(f"The {name} must be a number in {low}..{high}, not {value!r}.")
+        raise ValueError(Text("page.bad-number", name=name, low=low, high=high, value=repr(value)))
     if whole and value != int(value):
-        raise ValueError(f"The {name} must be a whole number, not {value!r}.")
+        raise ValueError(Text("page.bad-whole-number", name=name, value=repr(value)))
     return int(value) if whole else float(value)
 
 
@@ -193,12 +194,21 @@ def check_seed(seed: object) -> int:
 
 
 @contextmanager
-def told_to_the_visitor() -> Iterator[None]:
-    """Hand the message of a request that cannot be used to the visitor, not a traceback."""
+def told_to_the_caller() -> Iterator[None]:
+    """Hand the message of a request that cannot be used to whoever called an endpoint, not a traceback."""
     try:
         yield
     except ValueError as error:
-        raise gr.Error(str(error), title="Please check", print_exception=False) from error
+        raise gr.Error(str(error), title=str(Text("page.please-check")), print_exception=False) from error
+
+
+@contextmanager
+def told_to_the_visitor() -> Iterator[None]:
+    """The same to a visitor of the page, in the page's language."""
+    try:
+        yield
+    except ValueError as error:
+        raise gr.Error(both(reason(error)), title=shown("page.please-check"), print_exception=False) from error
 
 
 def register(bench: Workbench) -> None:
@@ -206,12 +216,12 @@ def register(bench: Workbench) -> None:
 
     def degrade_photo(image, recipe, seed):
         """Degrade a photo; the result is a PNG of the photo's own size."""
-        with told_to_the_visitor():
+        with told_to_the_caller():
             return degrade(photos.load(upload_path(image)), Recipe.parse(recipe or ""), check_seed(seed))
 
     def compare_models(image, question, recipe, seed, temperature, max_new_tokens):
         """Ask both models about a degraded photo; streams JSON objects with the keys baseline and robust."""
-        with told_to_the_visitor():
+        with told_to_the_caller():
             asked = Recipe.parse(recipe or ""), seed, temperature, max_new_tokens
             yield from bench.compare(upload_path(image), question, *asked)
 

@@ -15,6 +15,7 @@ from demo.checkpoints import Checkpoint, CheckpointError
 from demo.generation import Event
 from demo.settings import Spec
 from demo.streaming import on_gpu
+from demo.texts import Text
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class Side:
     """
 
     name: str
-    label: str
+    label: Text | str
     prompt: str
     checkpoint: Checkpoint
     adapter: str | None = None
@@ -55,7 +56,7 @@ class Pair:
     spec: Spec
     baseline: Side
     robust: Side
-    notice: str
+    notice: Text
     answers: Callable[..., Iterator[Event]]
 
     @property
@@ -174,7 +175,7 @@ def load_pair(spec: Spec | str, fallback: bool = True) -> Pair:
             raise
         log.warning("%s Loading the embedded pair instead.", error)
         pair = _load(embedded)
-        return replace(pair, notice=f"{error} The embedded pair answers instead. {pair.notice}")
+        return replace(pair, notice=Text("page.notice-fallback", error=error, notice=pair.notice))
 
 
 def _load(spec: Spec) -> Pair:
@@ -191,9 +192,9 @@ def _load(spec: Spec) -> Pair:
     baseline = robust if shared else checkpoints.load(spec.baseline, spec)
     label = short_name(spec.robust)
     if spec.adapter:
-        label += f" + {short_name(spec.adapter)}"
+        label = f"{label} + {short_name(spec.adapter)}"
     elif shared:
-        label += ", asked for a chain"
+        label = Text("page.asked-for-a-chain", name=label)
     sides = (
         Side("baseline", short_name(spec.baseline), DIRECT_PROMPT, baseline),
         Side("robust", label, template, robust, adapter),
@@ -206,10 +207,10 @@ def short_name(checkpoint: str) -> str:
     return "/".join(Path(checkpoint).parts[-2:])
 
 
-def _notice(spec: Spec, sides: tuple[Side, Side]) -> str:
+def _notice(spec: Spec, sides: tuple[Side, Side]) -> Text:
     model = sides[1].checkpoint.base
     place = f"{model.device.type}, {str(model.dtype).removeprefix('torch.')}"
     if spec.name == "embedded":
         millions = sum(weight.numel() for weight in model.parameters()) / 1e6
-        return f"Embedded pair: a small model of {millions:.0f} M parameters that ships with this demo ({place})."
-    return f"{sides[0].label} against {sides[1].label} ({place})."
+        return Text("page.notice-embedded", millions=f"{millions:.0f}", place=place)
+    return Text("page.notice-pair", baseline=sides[0].label, robust=sides[1].label, place=place)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from degradations import files
 from demo import settings
+from demo.texts import Text, reason
 
 
 class PhotoError(ValueError):
@@ -30,17 +31,15 @@ def load(path: str | Path) -> Image.Image:
     """
     path = Path(path)
     if not path.is_file():
-        raise PhotoError("The photo is no longer on the server: please upload it again.")
+        raise PhotoError(Text("page.photo-gone"))
     size = path.stat().st_size
     if size > settings.MAX_PHOTO_BYTES:
-        raise PhotoError(
-            f"The photo has {size / 1e6:.0f} MB; at most {settings.MAX_PHOTO_BYTES / 1e6:.0f} MB can be taken. "
-            "Please save it smaller."
-        )
+        most = f"{settings.MAX_PHOTO_BYTES / 1e6:.0f}"
+        raise PhotoError(Text("page.photo-too-large", size=f"{size / 1e6:.0f}", most=most))
     try:
         return files.read_photo(path, settings.MAX_PHOTO_PIXELS)
     except files.PhotoError as error:
-        raise PhotoError(f"The photo is {error}. Please choose another.") from error
+        raise PhotoError(Text("page.photo-unusable", reason=reason(error))) from error
 
 
 def save_once(source: tuple, folder: Path, make: Callable[[], Image.Image]) -> Path:

@@ -3,6 +3,8 @@
 from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
+from demo.texts import Text
+
 RESAMPLING = Image.Resampling.LANCZOS
 
 
@@ -38,7 +40,7 @@ def fit(photo: Image.Image, image_processor: object) -> Image.Image:
 def _within_budget(size: tuple[int, int], image_processor: object) -> tuple[int, int]:
     width, height = size
     if max(size) > 200 * min(size):
-        raise ValueError(f"This photo has {width} × {height} pixels; one side may be at most 200 times the other.")
+        raise ValueError(Text("page.photo-too-long", width=width, height=height))
     limits, factor = image_processor.size, image_processor.patch_size * image_processor.merge_size
     # smart_resize would round a side shorter than half a patch to nothing.
     height, width = smart_resize(

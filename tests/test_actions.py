@@ -10,8 +10,8 @@ from PIL import Image
 
 from degradations import REGISTRY, Recipe, degrade
 from demo import api, photos, settings
-from demo.actions import Actions, Previews, Running
 from demo.chain import format_chain
+from demo.compare.actions import Actions, Previews, Running
 from demo.examples import Example, known_answer, load_examples
 from demo.generation import Event, Stats
 

@@ -4,6 +4,7 @@ Everything waits for what it wants to see, for as long as a busy machine may nee
 """
 
 import io
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from degradations import degrade
+from demo.texts import say
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTO = ROOT / "examples" / "coffee.jpg"
@@ -55,9 +57,9 @@ def open_page(slow_app: str, browser: Browser) -> Iterator[OpenPage]:
     """Opens the page at some size; at the end nothing may have been asked of another host, nor gone wrong unseen."""
     foreign, errors, contexts = [], [], []
 
-    def open_page(size: str = "desktop", scheme: str = "light") -> Page:
+    def open_page(size: str = "desktop", scheme: str = "light", locale: str = "en-GB") -> Page:
         width, height = SIZES[size]
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, locale=locale)
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()
@@ -268,6 +270,56 @@ def test_what_cannot_be_used_is_said_on_the_page(open_page, tmp_path):
     expect(page.locator("#photo-message")).to_contain_text("not a picture")
     assert "Traceback" not in page.inner_text("body")
     screenshot(page, "desktop-refused")
+
+
+def test_the_language_switches_everything_but_what_the_visitor_wrote(open_page):
+    page = open_page()
+    upload(page)
+    page.fill("#question textarea", "What is it?")
+    amount(page, "gaussian noise").fill("0.5")
+    expect(recipe(page)).to_have_value("gaussian noise(0.5)")
+    page.click("#ask")
+    wait_until_figures(page)
+    answer = page.locator("#robust [data-block=ANSWER] .answer").inner_text()
+    page.locator("#language label", has_text="中文").click()
+    expect(page.locator("#ask")).to_have_text(say("compare.ask", "zh"))
+    expect(page.locator("#slider-gaussian-noise")).to_contain_text(say("Noise", "zh"))
+    expect(page.locator("#robust-card h2")).to_contain_text(say("compare.robust", "zh"))
+    expect(page.locator("#score")).to_contain_text(say("compare.mean-error", "zh"))
+    expect(page.locator("#tabs button[role=tab]").first).to_have_text(say("page.tab-compare", "zh"))
+    expect(page.locator("#question textarea")).to_have_value("What is it?")
+    expect(recipe(page)).to_have_value("gaussian noise(0.5)")
+    expect(page.locator("#robust [data-block=ANSWER] .answer")).to_have_text(answer)
+    english = re.findall(r"[A-Za-z]{3,}", page.locator("#tab-compare").inner_text())
+    own = {"embedded", "base", "adapter", "tokens"}  # names; and what the model wrote
+    said = set(re.findall(r"[A-Za-z]{3,}", page.locator("#answers").inner_text()))
+    assert not set(english) - own - said
+    screenshot(page, "desktop-chinese")
+
+    page.reload()  # the choice is kept
+    expect(page.locator("#ask")).to_have_text(say("compare.ask", "zh"))
+    page.click("#ask")
+    expect(page.locator(".toast-body")).to_contain_text(say("page.no-question", "zh"))
+    expect(page.locator(".toast-body")).not_to_contain_text("question")
+
+
+def test_a_browsers_language_is_the_pages(open_page):
+    page = open_page("phone", locale="zh-CN")
+    expect(page.locator("#ask")).to_have_text(say("compare.ask", "zh"))
+    expect(page.locator("h1")).to_have_text(say("page.title", "zh"))
+
+
+def test_on_a_phone_the_answers_come_before_the_sliders(open_page):
+    page = open_page("phone")
+    cards = ["#photo-card", "#question-card", "#ask", "#baseline-card", "#robust-card", "#score-card", "#recipe-card"]
+    tops = [page.locator(card).bounding_box()["y"] for card in cards]
+    assert tops == sorted(tops)
+    slider = page.locator("#slider-gaussian-noise")
+    expect(slider).to_be_hidden()
+    page.click("#fold")
+    expect(slider).to_be_visible()
+    page.click("#fold")
+    expect(slider).to_be_hidden()
 
 
 def test_a_second_visitor_sees_the_queue_and_can_leave_it(open_page):

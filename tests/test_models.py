@@ -205,7 +205,7 @@ def test_embedded_pair(embedded):
     assert (pair.baseline.prompt, pair.robust.prompt) == (DIRECT_PROMPT, "Look first. {question}")
     assert pair.robust.prompt_for("{What}?") == "Look first. {What}?"
     assert pair.max_new_tokens == PRESETS["embedded"].max_new_tokens
-    assert pair.notice.startswith("Embedded pair")
+    assert str(pair.notice).startswith("Embedded pair")
     assert not pair.robust.checkpoint.model.training
 
 
@@ -213,8 +213,8 @@ def test_fallback_says_so(embedded, hub):
     hub.answer = 5.0
     pair = load_pair("robust-r1")
     assert pair.spec == embedded
-    assert "Jiaqi-hkust/Robust-R1-RL: the Hub did not answer" in pair.notice
-    assert "The embedded pair answers instead." in pair.notice
+    assert "Jiaqi-hkust/Robust-R1-RL: the Hub did not answer" in str(pair.notice)
+    assert "The embedded pair answers instead." in str(pair.notice)
     with pytest.raises(CheckpointError, match="Robust-R1-RL"):
         load_pair("robust-r1", fallback=False)
 

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from degradations import REGISTRY, Recipe
-from demo import panels
+from demo import markup
 from demo.chain import TAGS, format_chain
+from demo.compare import panels
+from tests.spoken import spoken
 
 RECIPE = Recipe({"lens blur": 0.31, "gaussian noise": 0.5})
 CHAIN = format_chain(RECIPE, "Edges are soft.", "Two ears, short fur.", "It is a cat.", "1")
@@ -115,10 +117,10 @@ def test_an_open_question_has_an_answer_and_no_mark():
 
 @pytest.mark.parametrize("column", [panels.baseline_column, panels.robust_column])
 def test_figures(column):
-    html = column(done("It is", "It is", stop_reason="stopped"))
+    html = spoken(column(done("It is", "It is", stop_reason="stopped")))
     assert "42 tokens · first after 0.21 s · 33 tokens/s · stopped" in html
     nothing = done() | {"stats": {"tokens": 0, "ttft_s": None, "tokens_per_s": None, "stop_reason": "stopped"}}
-    assert "0 tokens · stopped" in column(nothing)
+    assert "0 tokens · stopped" in spoken(column(nothing))
     assert "waiting" in column(side())
     assert "writing" in column(side("It"))
 
@@ -160,6 +162,15 @@ def test_scoreboard_of_nothing():
     assert "–" in panels.scoreboard(Recipe({"lens blur": 0.4}), done("<TYPE>none<TYPE_END>"))  # no error without hits
 
 
+def test_a_page_in_chinese_says_all_but_the_models_words_in_chinese():
+    shown = [panels.robust_column(None), panels.scoreboard(None), panels.scoreboard(Recipe(), done(CHAIN))]
+    shown += [column(done("x", "x", stop_reason="length"), ("x", "y"), 1) for column in (panels.baseline_column,)]
+    shown += [panels.robust_column(side("", error="x") | {"done": True}), markup.header("x", 3)]
+    for html in shown:
+        assert not re.findall(r"[A-Za-z]{2,}", re.sub(r"<[^>]*>", " ", spoken(html, "zh"))), html
+        assert not re.findall(r"[一-鿿]", re.sub(r"<[^>]*>", " ", spoken(html, "en"))), html
+
+
 HOSTILE = st.text() | st.sampled_from(
     [
         "<script>alert(1)</script>",
@@ -176,15 +187,15 @@ HOSTILE = st.text() | st.sampled_from(
     st.lists(HOSTILE | st.sampled_from([f"<{name}{end}>" for name in TAGS for end in ("", "_END")])), HOSTILE, HOSTILE
 )
 def test_whatever_a_model_or_a_visitor_writes_stays_text(pieces, answer, option):
-    own = {"div", "article", "h4", "span", "p", "ul", "li", "b"}
+    own = {"div", "article", "h3", "small", "span", "p", "ul", "li", "b"}
     text = "".join(pieces)
     for state in (side(text), done(text, answer, 0), done(text, answer, None, error=option)):
         for column in (panels.baseline_column, panels.robust_column):
             assert set(Tags(column(state, (option, option), 1)).names) <= own
     assert "script" not in Tags(panels.scoreboard(RECIPE, done(text))).names
-    assert set(Tags(panels.message(text, "bad") + panels.remark(text) + panels.heading(text, text)).names) <= {
+    assert set(Tags(markup.message(text, "bad") + markup.remark(text) + markup.heading(text, text)).names) <= {
         "p",
         "h2",
-        "span",
+        "small",
     }
-    assert "script" not in Tags(panels.header(text, text, text, 3)).names
+    assert "script" not in Tags(markup.header(text, 3)).names

@@ -1,4 +1,4 @@
-"""What the page's events do: a visitor's input in, updates of the page out."""
+"""What the events of the tab Compare do: a visitor's input in, updates of the page out."""
 
 import logging
 import threading
@@ -13,10 +13,12 @@ import numpy as np
 from gradio.utils import get_upload_folder
 
 from degradations import REGISTRY, STAGES, Recipe
-from demo import panels, photos, settings
+from demo import markup, photos, settings
 from demo.api import Workbench, check_question, check_seed, told_to_the_visitor, upload_path
 from demo.chain import parse_options, question_with_options
+from demo.compare import panels
 from demo.examples import Example, known_answer
+from demo.texts import Text, known, reason
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +88,7 @@ class Previews:
 
 
 class Actions:
-    """One method an event. The order of the returned values is that of the outputs in page.py."""
+    """One method an event. The order of the returned values is that of the outputs in tab.py."""
 
     def __init__(self, bench: Workbench, examples: Sequence[Example]):
         self.bench = bench
@@ -108,8 +110,8 @@ class Actions:
         try:
             recipe, seed = _recipe(intensities), check_seed(seed)
         except ValueError as error:
-            return gr.skip(), gr.skip(), panels.message(str(error), "bad"), gr.skip()
-        return *self._preview(request, photo, recipe, seed, rough=True), panels.message(""), str(recipe)
+            return gr.skip(), gr.skip(), markup.message(reason(error), "bad"), gr.skip()
+        return *self._preview(request, photo, recipe, seed, rough=True), markup.message(""), str(recipe)
 
     def settle_preview(self, request: gr.Request, photo, seed, *intensities):
         """preview, photo message; the real one after a rough one, unless the visitor has moved on meanwhile"""
@@ -138,7 +140,7 @@ class Actions:
         try:
             return self._show(request, photo, Recipe.parse(text or ""), _seed(seed))
         except ValueError as error:
-            message = panels.message(f"{error}. The sliders stay as they are.", "bad")
+            message = markup.message(Text("compare.recipe-refused", reason=reason(error)), "bad")
             return gr.skip(), gr.skip(), message, *[gr.skip()] * (1 + len(REGISTRY))
 
     def shuffle(self, request: gr.Request, photo, seed):
@@ -173,25 +175,25 @@ class Actions:
             example.seed,
             example.question,
             "\n".join(example.options),
-            panels.message(example.note),
+            markup.message(known(example.note)),
             *shown,
         )
 
     def _show(self, request: gr.Request, photo: Mapping | Path | None, recipe: Recipe, seed: int):
         """preview, photo message, recipe message, recipe text, sliders"""
         sliders = [recipe.get(name, 0) for name in REGISTRY]
-        return *self._preview(request, photo, recipe, seed), panels.message(""), str(recipe), *sliders
+        return *self._preview(request, photo, recipe, seed), markup.message(""), str(recipe), *sliders
 
     def _preview(self, request: gr.Request, photo, recipe: Recipe, seed: int, rough: bool = False):
         """preview, photo message; of an upload, or of a file of our own"""
         if not photo:
-            return None, panels.message("")
+            return None, markup.message("")
         try:
             path = photo if isinstance(photo, Path) else upload_path(photo)
             self.previews.begin(request.session_hash, (path, recipe, seed))
             return self._preview_of(path, recipe, seed, rough)
         except ValueError as error:
-            return None, panels.message(str(error), "bad")
+            return None, markup.message(reason(error), "bad")
 
     def _preview_of(self, path: Path, recipe: Recipe, seed: int, rough: bool = False):
         """preview, photo message"""
@@ -203,7 +205,7 @@ class Actions:
             photos.save_once(source, self.cache, lambda: before),
             photos.save_once(after, self.cache, lambda: self.bench.degraded(path, recipe, seed, rough)),
         )
-        seen = panels.message(f"As both models see it: {before.width} × {before.height} pixels.")
+        seen = markup.message(Text("compare.seen-at", width=before.width, height=before.height))
         return tuple(map(str, pictures)), seen
 
     # Question and answers
@@ -219,7 +221,7 @@ class Actions:
         self.running.asked(request.session_hash)
         waiting = {"text": "", "done": False, "stats": None, "answer": None, "choice": None}
         return (
-            panels.message("Waiting for the models …"),
+            markup.message(Text("compare.queued")),
             gr.Button(interactive=False),
             gr.Button(interactive=True),
             panels.baseline_column(waiting),
@@ -241,8 +243,9 @@ class Actions:
                 options = parse_options(asked)  # a question may bring its own
                 for sides in self.bench.compare(path, asked, recipe, seed, temperature, max_new_tokens, stop):
                     base, robust = sides["baseline"], sides["robust"]
+                    over = base["done"] and robust["done"]
                     new = [
-                        panels.message("Answering …" if not (base["done"] and robust["done"]) else ""),
+                        markup.message("" if over else Text("compare.answering")),
                         panels.baseline_column(base, options, correct),
                         panels.robust_column(robust, options, correct),
                         base["text"],
@@ -252,16 +255,16 @@ class Actions:
                     yield [gr.skip() if a == b else b for a, b in zip(shown, new, strict=True)]
                     shown = new
             except ValueError as error:
-                yield panels.message(str(error), "bad"), *_nothing_asked()
+                yield markup.message(reason(error), "bad"), *_nothing_asked()
             except Exception as error:  # the page must not go on saying that an answer is coming
                 log.exception("a comparison failed")
-                yield panels.message(f"The comparison failed: {type(error).__name__}.", "bad"), *_nothing_asked()
+                yield markup.message(Text("compare.broken", reason=type(error).__name__), "bad"), *_nothing_asked()
 
     def halt(self, request: gr.Request):
         """status, columns"""
         if self.running.stop(request.session_hash, settings.STOP_PATIENCE_S):
-            return panels.message("Stopped."), *[gr.skip()] * 5
-        return panels.message("Stopped before it began."), *_nothing_asked()
+            return markup.message(Text("compare.stopped")), *[gr.skip()] * 5
+        return markup.message(Text("compare.stopped-early")), *_nothing_asked()
 
     def settle(self):
         """ask, stop"""

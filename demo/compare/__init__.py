@@ -1,0 +1,1 @@
+"""The tab Compare: one photo, one question, two answers."""
