@@ -10,6 +10,7 @@ from demo.compare import tab as compare
 from demo.examples import Example
 from demo.labels import Labels
 from demo.models import Pair
+from demo.results import tab as results
 from demo.texts import DEFAULT, LANGUAGES, Text, say
 
 HERE = Path(__file__).parent
@@ -44,8 +45,12 @@ def launch_options(examples: Sequence[Example] = ()) -> dict:
     }
 
 
-def build(pair: Pair, examples: Sequence[Example] = ()) -> gr.Blocks:
-    """The page for a pair of models; its queue is set up."""
+def build(pair: Pair, examples: Sequence[Example] = (), results_folder: Path | None = None) -> gr.Blocks:
+    """The page for a pair of models; its queue is set up.
+
+    Args:
+        results_folder: what the tab Results shows.
+    """
     bench, labels = api.Workbench(pair), Labels()
     with gr.Blocks(
         title=str(Text("page.title")),
@@ -54,8 +59,11 @@ def build(pair: Pair, examples: Sequence[Example] = ()) -> gr.Blocks:
         delete_cache=(settings.UPLOADS_KEPT_S // 4, settings.UPLOADS_KEPT_S),
     ) as page:
         language = _head(pair)
-        with gr.Tabs(elem_id="tabs"), _tab("compare", labels):
-            compare.build(bench, examples, labels)
+        with gr.Tabs(elem_id="tabs"):
+            with _tab("compare", labels):
+                compare.build(bench, examples, labels)
+            with _tab("results", labels):
+                results.build(results_folder, labels)
         compare.on_load(page)
         _speak(page, language, labels)
         api.register(bench)

@@ -265,7 +265,7 @@ def test_the_proxy_counts_words():
 
 
 def test_a_judges_grades_are_figures_of_their_own():
-    rows = [row(n, options=[], answer_index=None, answer="foil") for n in range(3)]
+    rows = [row(n) | {"options": [], "answer_index": None, "answer": "foil"} for n in range(3)]
     said = {
         CLEAN: [Reply("foil", 1, grade=1.0), Reply("tin", 1, grade=0.5), Reply("x", 1)],
         DEGRADED: [Reply("foil", 1, grade=0.8, agreement=0.5), Reply("tin", 1, grade=0.0, agreement=1.0), Reply("", 0)],

@@ -21,7 +21,7 @@ from safetensors.numpy import load_file
 from degradations.jobs import SETTINGS
 from demo.settings import EMBEDDED
 from training import ceiling as ceilings
-from training.evaluate import report
+from training.evaluation.report import report
 from training.evaluation.sides import Side
 from training.evaluation.tables import table
 

@@ -82,6 +82,25 @@ def lmms_first_letter(text: str, letter: str) -> bool:
     return any(said.startswith(beginning + letter) for beginning in beginnings)
 
 
+def lmms_last_letter(text: str, options: Sequence[str]) -> str | None:
+    """lmms-eval's reading of multiple choice in MMMU and the tasks made after it; None where it draws lots.
+
+    Letters in brackets count, else letters before a blank, else before a dot; of several the last. Without one an option
+    counts whose text occurs, of several the last.
+    """
+    letters, said = ascii_uppercase[: len(options)], f" {text.strip(',.!?;:')} "
+    for form in ("({})", "{} ", "{}."):
+        if places := {letter: said.rfind(form.format(letter)) for letter in letters if form.format(letter) in said}:
+            return max(places, key=places.get)
+    if len(said.split()) <= 5:
+        return None
+    spoken = said.lower()
+    places = {
+        letter: spoken.rfind(o.lower()) for letter, o in zip(letters, options, strict=True) if o.lower() in spoken
+    }
+    return max(places, key=places.get) if places else None
+
+
 def lmms_words(text: str, options: Sequence[str]) -> str:
     """What lmms-eval's RealWorldQA task compares with the letter: an option's letter, or all that was said.
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import torch
 from peft import PeftModel, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
+from PIL import Image
 
 from demo import checkpoints
 from demo.checkpoints import Checkpoint
@@ -82,15 +83,22 @@ def speaking(checkpoint: Checkpoint, adapter: str | None) -> Iterator[None]:
 
 
 @torch.inference_mode()
+def say(
+    checkpoint: Checkpoint, pictures: Sequence[Sequence[Image.Image]], prompts: list[str], max_new_tokens: int
+) -> list[str]:
+    """Greedy texts for a batch of prompts, each about pictures of its own (mode RGB)."""
+    inputs = checkpoint.inputs(pictures, prompts)
+    limit = min(max_new_tokens, checkpoint.room(inputs))
+    output = checkpoint.model.generate(**inputs, do_sample=False, max_new_tokens=limit)
+    return checkpoint.processor.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+
+
 def generate(
     checkpoint: Checkpoint, pictures: list[list[Picture]], prompts: list[str], max_new_tokens: int
 ) -> list[Reply]:
-    """Greedy answers to a batch of prompts, each about one or several pictures."""
+    """Greedy answers to a batch of prompts, each about one or several pictures, timed."""
     begin = time.perf_counter()
-    inputs = checkpoint.inputs([[picture.read() for picture in own] for own in pictures], prompts)
-    output = checkpoint.model.generate(**inputs, do_sample=False, max_new_tokens=max_new_tokens)
-    new = output[:, inputs["input_ids"].shape[1] :]
-    texts = checkpoint.processor.batch_decode(new, skip_special_tokens=True)
+    texts = say(checkpoint, [[picture.read() for picture in own] for own in pictures], prompts, max_new_tokens)
     seconds = (time.perf_counter() - begin) / len(prompts)
     return replies_of(texts, checkpoint.processor.tokenizer, seconds)
 

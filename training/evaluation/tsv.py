@@ -6,6 +6,7 @@ from pathlib import Path
 from string import ascii_uppercase
 
 from degradations.tables import NO_PICTURE, Table
+from demo.chain import question_with_options
 from training.evaluation.levels import Copies, Levels, decoded, keep
 from training.evaluation.rows import MCQ, VQA, make_row
 
@@ -60,9 +61,18 @@ def _files(table: Table, kept: Path, wanted: set[str]) -> dict[str, tuple[int, s
     return found
 
 
-def _question(raw: Mapping[str, str], name: str) -> dict:
+def question_of_row(raw: Mapping[str, str]) -> str:
+    """A row's question with its hint and numbered options, as our models have learned them."""
+    return question_with_options(*_parts(raw))
+
+
+def _parts(raw: Mapping[str, str]) -> tuple[str, list[str]]:
     options = [raw[letter] for letter in ascii_uppercase if letter in raw and raw[letter] not in NO_PICTURE]
-    question = raw["question"] if raw.get("hint", "") in NO_PICTURE else f"{raw['hint']}\n{raw['question']}"
+    return raw["question"] if raw.get("hint", "") in NO_PICTURE else f"{raw['hint']}\n{raw['question']}", options
+
+
+def _question(raw: Mapping[str, str], name: str) -> dict:
+    question, options = _parts(raw)
     answer, index = raw.get("answer", "").strip(), None
     if not answer:
         raise ValueError(f"row {raw['index']} of {name} has no answer; a split without answers cannot be scored here")
