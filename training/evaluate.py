@@ -99,6 +99,7 @@ def evaluate(arguments: argparse.Namespace) -> dict | None:
                 sides, sets, output / ANSWERS, asking,
                 endpoints=partial(endpoint_of, arguments), renew=arguments.renew, shard=shard,
             )  # fmt: skip
+            shard.end()
             if not shard.first:
                 return None
             results = {

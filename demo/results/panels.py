@@ -16,20 +16,15 @@ def report(results: Results) -> str:
 
 
 def _sides(results: Results) -> str:
+    known = dict.fromkeys(results.hashes, "") | results.sides
     rows = "".join(
-        f"<tr><th>{escape(name)}</th><td>{escape(model)}</td><td><code>{escape(results.hashes.get(name, ''))}</code></td></tr>"
-        for name, model in results.sides.items()
-    )
-    sets = "".join(
-        f"<tr><th>{escape(name)}</th><td></td><td><code>{escape(own)}</code></td></tr>"
-        for name, own in results.hashes.items()
-        if name not in results.sides
+        f"<tr><th>{escape(name)}</th><td>{escape(known[name])}</td>"
+        f"<td><code>{escape(results.hashes.get(name, ''))}</code></td></tr>"
+        for name in dict.fromkeys([*results.sides, *results.hashes])
     )
     head = f"<tr><th></th><th>{shown('results.model')}</th><th>{shown('results.hash')}</th></tr>"
     judge = f'<p class="remark">{shown("results.judge", name=results.judge)}</p>' if results.judge else ""
-    return (
-        f'<div class="wide"><table class="facts"><thead>{head}</thead><tbody>{rows}{sets}</tbody></table></div>{judge}'
-    )
+    return f'<div class="wide"><table class="facts"><thead>{head}</thead><tbody>{rows}</tbody></table></div>{judge}'
 
 
 def _section(section: Section, first: bool) -> str:
@@ -48,9 +43,9 @@ def _table(table: Table) -> str:
         + "</tr>"
         for name, *cells in rows
     )
+    top = f'<tr><th scope="col">{_cell(head[0])}</th>{top}</tr>'
     return (
-        f'<div class="wide" tabindex="0"><table class="facts"><thead><tr><th scope="col">{_cell(head[0])}</th>{top}</tr>'
-        f"</thead><tbody>{body}</tbody></table></div>"
+        f'<div class="wide" tabindex="0"><table class="facts"><thead>{top}</thead><tbody>{body}</tbody></table></div>'
     )
 
 

@@ -85,8 +85,8 @@ def lmms_first_letter(text: str, letter: str) -> bool:
 def lmms_last_letter(text: str, options: Sequence[str]) -> str | None:
     """lmms-eval's reading of multiple choice in MMMU and the tasks made after it; None where it draws lots.
 
-    Letters in brackets count, else letters before a blank, else before a dot; of several the last. Without one an option
-    counts whose text occurs, of several the last.
+    Letters in brackets count, else letters before a blank, else before a dot; of several the last. Without one an
+    option counts whose text occurs, of several the last.
     """
     letters, said = ascii_uppercase[: len(options)], f" {text.strip(',.!?;:')} "
     for form in ("({})", "{} ", "{}."):

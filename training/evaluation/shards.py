@@ -32,6 +32,11 @@ class Shard:
         if self.count > 1:
             PartialState().wait_for_everyone()
 
+    def end(self) -> None:
+        """Leave the others; nothing can be waited for after it."""
+        if self.count > 1:
+            PartialState().destroy_process_group()
+
     def share(self, batches: Sequence) -> Sequence:
         return batches[self.rank :: self.count]
 
