@@ -211,6 +211,7 @@ def test_a_folder_with_json_lines(tmp_path):
     [
         ("{folder}", "holds no samples.jsonl, nor questions as .jsonl"),
         ("{folder}/none.tsv", "there is no table"),
+        ("NoBench", "there is no NoBench here, and no NoBench.tsv in VLMEvalKit's cache"),
         ("{folder}/none.jsonl", "there is no file or folder"),
     ],
 )

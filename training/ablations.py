@@ -183,7 +183,8 @@ def compare(config: Mapping[str, Any], runs: list[Run]) -> str:
     sides = [run.side() for run in runs]
     sets = {name: read_samples(Path(folder), config.get("limit")) for name, folder in config["samples"].items()}
     with alone_in(output):
-        replies = answer_all(sides, sets, output / ANSWERS, asking)
+        # A run that was trained on is asked anew under its name.
+        replies = answer_all(sides, sets, output / ANSWERS, asking, renew=True)
         results = {"main": sides[-1].name, "sides": list(map(str, sides)), "sets": measure(sides, sets, replies)}
         write_whole(output / RESULTS, (json.dumps(results, indent=2) + "\n").encode())
         text = report(results)

@@ -128,6 +128,8 @@ def stored(folder: Path, table: str) -> tuple[list[Side], dict[str, list[dict]],
     if not (folder / ASKED).exists() or not (folder / ITEMS).exists():
         raise ValueError(f"{folder} holds no finished evaluation; run it without --rescore first")
     told = json.loads((folder / ASKED).read_text())
+    if not told["asked"] or "results" not in told:
+        raise ValueError(f"the last run of training.evaluate in {folder} did not come to its end; run it again")
     known = {row["key"]: _reply(row) for row in read_table(folder / table)}
     sides = [Side.parse(told["sides"][name]["side"]) for name in told["asked"]]
     sets: dict[str, list[dict]] = {}

@@ -14,6 +14,9 @@ from training.endpoint import Endpoint
 from training.evaluation.levels import LEVELS
 from training.evaluation.sides import Side
 
+SUFFIXES = (".tsv", ".csv", ".parquet", ".jsonl", ".json")
+"""Of the tables that questions come in."""
+
 
 def named_folder(text: str) -> tuple[str, Path]:
     """``NAME=FOLDER``, or a folder, which is called by its last part."""
@@ -22,9 +25,12 @@ def named_folder(text: str) -> tuple[str, Path]:
 
 
 def named_source(text: str) -> tuple[str, str]:
-    """``NAME=SOURCE``, or a source, which is called by its last part without suffix and split."""
+    """``NAME=SOURCE``, or a source, which is called by its last part without a table's suffix and without split."""
     name, equals, source = text.partition("=")
-    return (name, source) if equals else (Path(text.partition("#")[0]).stem, text)
+    if equals:
+        return name, source
+    path = Path(text.partition("#")[0])
+    return path.stem if path.suffix in SUFFIXES else path.name, text
 
 
 def parse(description: str, words: Sequence[str]) -> argparse.Namespace:

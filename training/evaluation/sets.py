@@ -21,7 +21,7 @@ from training.data import read_samples
 from training.evaluation.levels import PUBLISHED, Levels, States, keep
 from training.evaluation.rbench_questions import csv_records, is_rbench, read_rbench
 from training.evaluation.rows import CLEAN, DEGRADED, MCQ, VQA, Picture, make_row
-from training.evaluation.tsv import find_table, read_tsv
+from training.evaluation.tsv import cache, find_table, read_tsv
 from training.formats import question_fields
 from training.sources import Source, open_source
 
@@ -54,6 +54,8 @@ def read_set(source: str, kept: Path, levels: Levels = PUBLISHED, limit: int | N
 
 def _of_records(source: str, kept: Path, levels: Levels, limit: int | None) -> list[dict]:
     path, (name, _, split) = Path(source), source.partition("#")
+    if not path.exists() and "/" not in source:
+        raise ValueError(f"there is no {source} here, and no {source}.tsv in VLMEvalKit's cache ({cache()})")
     if path.is_dir():
         tables = [*path.glob("*.jsonl"), *path.rglob("*.parquet")]
         if not tables:

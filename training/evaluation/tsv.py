@@ -27,8 +27,13 @@ def find_table(source: str) -> Path | None:
         return path
     if path.exists() or "/" in source:
         return None
-    cache = Path(os.environ.get(CACHE) or Path.home() / CACHE) / f"{source}.tsv"
-    return cache if cache.is_file() else None
+    table = cache() / f"{source}.tsv"
+    return table if table.is_file() else None
+
+
+def cache() -> Path:
+    """Where VLMEvalKit keeps its tables."""
+    return Path(os.environ.get(CACHE) or Path.home() / CACHE)
 
 
 def read_tsv(path: Path, kept: Path, levels: Levels, limit: int | None = None) -> list[dict]:
