@@ -45,6 +45,7 @@ from training.evaluation.targets import TARGETS, check, targets_table
         ("x=C:/base+C:/a=b:chain", Side("x", "C:/base", "C:/a=b", True)),
         ("l=owner/vlm:letters", Side("l", "owner/vlm", None, False, True)),
         ("t=owner/llava,tower=owner/clip:letters", Side("t", "owner/llava", None, False, True, "owner/clip")),
+        ("i=owner/vlm:index", Side("i", "owner/vlm", None, True, by_index=True)),
         ("u=vlm@http://127.0.0.1:8000/v1", Side("u", "vlm", None, False, url="http://127.0.0.1:8000/v1")),
         ("u=a/b@https://h/v1:chain", Side("u", "a/b", None, True, url="https://h/v1")),
     ],
@@ -108,10 +109,10 @@ def test_a_yaml_holds_the_same_options_and_the_command_line_comes_after(tmp_path
 
 
 def test_published_models_are_sides_by_their_names():
-    assert str(Side.parse("robust-r1-rl")) == "Robust-R1 SFT+RL=Jiaqi-hkust/Robust-R1-RL:chain"
+    assert str(Side.parse("robust-r1-rl")) == "Robust-R1 SFT+RL=Jiaqi-hkust/Robust-R1-RL:index"
     assert str(Side.parse("tecoa")) == "TeCoA=llava-hf/llava-1.5-7b-hf,tower=chs20/tecoa4-clip:letters"
     served = Side.parse("robust-u1@http://127.0.0.1:8000/v1")
-    assert (served.url, served.chain, served.tower) == ("http://127.0.0.1:8000/v1", True, None)
+    assert (served.url, served.by_index, served.tower) == ("http://127.0.0.1:8000/v1", True, None)
     with pytest.raises(ValueError, match=r"bagel cannot be loaded here .* give bagel@http://HOST:PORT/v1"):
         published("bagel")
     known = {name for part in ("R-Bench", "anti-degradation") for name in published_figures()[part]}

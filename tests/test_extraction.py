@@ -7,6 +7,7 @@ import pytest
 from demo.chain import parse_chain
 from tests.tagged_answers import LETTERS, OPTIONS, tagged_answers
 from training.evaluation.extraction import (
+    by_index,
     chosen,
     handed_over,
     lmms_first_letter,
@@ -109,6 +110,20 @@ def test_vlmevalkits_rules(text, letter):
     if letter == "Z2":  # the letter is not among the last five words, and no option's text occurs
         letter = None
     assert vlmevalkit_choice(text, OPTIONS) == letter
+
+
+def test_where_options_are_numbers_an_index_is_one_for_models_that_answer_by_it():
+    numbers, text = ["1", "2", "3"], "<ANSWER>1<ANSWER_END>"
+    assert handed_over(text, numbers) == ("A", True) and handed_over(text, numbers, index=True) == ("B", True)
+    assert [by_index(one, numbers) for one in ("2", "(0)", "2.", "3", "2 or 3", "two", "")] == [
+        "3", "1", "3", "3", "2 or 3", "two", "",
+    ]  # fmt: skip
+    row = {"id": 0, "image": "", "clean": None, "recipe": "none", "options": numbers, "answer": "2", "answer_index": 1}
+    row |= {"kind": "object", "source": "s", "made_of": []}
+    said = {DEGRADED: [Reply(text, 1)]}
+    for index in (False, True):
+        found = figures(columns([row], said, True, by_index=index), weights([0]))
+        assert found["accuracy, degraded"][0] == index
 
 
 def test_the_last_complete_answer_counts_for_a_harness():

@@ -54,6 +54,7 @@ class Answerer:
         model: Hub name or folder.
         adapter: LoRA adapter on it.
         prompt_file: the prompt for a chain, with ``{question}`` in it.
+        by_index: whether the model answers by the option's index, as published checkpoints do.
         raw: JSON Lines file that receives every whole text; None to keep none.
 
     Attributes:
@@ -66,12 +67,14 @@ class Answerer:
     def __init__(
         self, model: str, adapter: str | None = None, prompt_file: str | None = None,
         max_new_tokens: int = settings.NEW_TOKENS, raw: str | None = None, dtype: str = "auto",
+        by_index: bool = True,
     ):  # fmt: skip
         spec = settings.Spec("bridge", baseline=model, robust=model, prompt_file=prompt_file, dtype=dtype)
         side = Side("bridge", model, adapter, chain=True)
         local.find(side)
         ((self.checkpoint, _, self.adapter),) = local.loaded([side], spec)
         self.template, self.max_new_tokens = read_prompt(spec), int(max_new_tokens)
+        self.by_index = by_index
         self.raw = Path(raw) if raw else None
         self.asked = self.unread = 0
 
@@ -86,7 +89,7 @@ class Answerer:
         prompt = build_prompt(question_with_options(bare, options), self.template)
         with local.speaking(self.checkpoint, self.adapter):
             (text,) = local.say(self.checkpoint, [list(pictures)], [prompt], self.max_new_tokens)
-        answer, found = handed_over(text, options)
+        answer, found = handed_over(text, options, self.by_index)
         self.asked += 1
         self.unread += not found
         if self.raw:

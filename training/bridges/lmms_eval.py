@@ -27,13 +27,16 @@ class RobustChain(lmms):
 
     def __init__(
         self, pretrained: str, adapter: str | None = None, prompt_file: str | None = None,
-        max_new_tokens: int | None = None, raw: str | None = None, dtype: str = "auto", **_,
+        max_new_tokens: int | None = None, raw: str | None = None, dtype: str = "auto",
+        by_index: bool = True, **_,
     ):  # fmt: skip
         super().__init__()
         shard = this_process()
         self._rank, self._world_size = shard.rank, shard.count
         budget = {"max_new_tokens": max_new_tokens} if max_new_tokens else {}
-        self.answerer = Answerer(pretrained, adapter, prompt_file, raw=raw, dtype=dtype, **budget)
+        self.answerer = Answerer(
+            pretrained, adapter, prompt_file, raw=raw, dtype=dtype, by_index=bool(by_index), **budget
+        )
 
     def generate_until(self, requests) -> list[str]:
         """One answer a request. A task's own ``max_new_tokens`` would cut a chain off and is left aside."""

@@ -66,6 +66,7 @@ MODELS = {
         prompt_file=str(EMBEDDED / "prompt.txt"),
         max_new_tokens=_EMBEDDED.max_new_tokens,
         dtype=_EMBEDDED.dtype,
+        by_index=False,
     ),
 }
 """Name in VLMEvalKit -> what makes the model."""

@@ -14,6 +14,18 @@ from demo.chain import parse_chain, read_answer
 _ANSWERS = re.compile(r"<\s*ANSWER\s*>(.*?)<\s*(?:/\s*ANSWER|ANSWER\s*_\s*END)\s*>", re.IGNORECASE | re.DOTALL)
 
 
+_INDEX = re.compile(r"\(?([0-9]{1,3})\)?\.?")
+
+
+def by_index(answer: str, options: Sequence[str]) -> str:
+    """An answer that is an index and nothing else as the option's text; any other one as it is.
+
+    For models that answer by the index: where options are numbers themselves, ``2`` is not the option that says 2.
+    """
+    found = _INDEX.fullmatch(answer.strip())
+    return options[int(found[1])] if found and int(found[1]) < len(options) else answer
+
+
 def chosen(text: str, options: Sequence[str], chain: bool) -> int | None:
     """The index of the option that a whole answer names, None where it names none.
 
@@ -23,10 +35,13 @@ def chosen(text: str, options: Sequence[str], chain: bool) -> int | None:
     return read_answer(parse_chain(text).answer if chain else text, list(options))
 
 
-def handed_over(text: str, options: Sequence[str]) -> tuple[str, bool]:
+def handed_over(text: str, options: Sequence[str], index: bool = False) -> tuple[str, bool]:
     """What a harness gets of a chain: the option's letter, or without options the answer's words.
 
     The last complete ANSWER block counts, an unclosed one if there is none.
+
+    Args:
+        index: whether a number in it is an index in any case.
 
     Returns:
         The answer, and whether there was one; a harness gets an empty text where there was none.
@@ -35,8 +50,8 @@ def handed_over(text: str, options: Sequence[str]) -> tuple[str, bool]:
     answer = closed[-1].strip() if closed else parse_chain(text).answer
     if not options:
         return answer, bool(answer)
-    index = read_answer(answer, list(options))
-    return ("", False) if index is None else (ascii_uppercase[index], True)
+    found = read_answer(by_index(answer, options) if index else answer, list(options))
+    return ("", False) if found is None else (ascii_uppercase[found], True)
 
 
 # --- VLMEvalKit ---

@@ -18,19 +18,23 @@ FAMILIES = (naming, length, choice, open_answers)
 """In the order of the tables."""
 
 
-def columns(rows: Sequence[Mapping], replies: Mapping[str, Sequence[Reply]], chain: bool) -> Columns:
+def columns(
+    rows: Sequence[Mapping], replies: Mapping[str, Sequence[Reply]], chain: bool, by_index: bool = False
+) -> Columns:
     """What a side said about some pictures, as numbers.
 
     Args:
         replies: state -> a reply for each of the rows.
         chain: whether the side was asked for a chain; otherwise its text is its answer.
+        by_index: whether a number in its answer is an index in any case.
     """
     result: Columns = {}
-    clean = [Said(row, CLEAN, reply, chain) for row, reply in zip(rows, replies.get(CLEAN, ()), strict=False)]
+    known = zip(rows, replies.get(CLEAN, ()), strict=False)
+    clean = [Said(row, CLEAN, reply, chain, by_index=by_index) for row, reply in known]
     for state, said in replies.items():
         found = []
         for place, (row, reply) in enumerate(zip(rows, said, strict=True)):
-            one = Said(row, state, reply, chain, clean[place] if clean and state != CLEAN else None)
+            one = Said(row, state, reply, chain, clean[place] if clean and state != CLEAN else None, by_index)
             numbers = {}
             for count in (*OF_ALL, *(OF_CHAINS if chain else ())):
                 numbers |= count(one)

@@ -25,7 +25,7 @@ def measure(sides: Sequence[Side], sets: Mapping[str, list[dict]], replies: Repl
     """The figures of every set, as JSON can hold them."""
     result = {}
     for name, rows in sets.items():
-        cells = {side.name: columns(rows, replies[side.name, name], side.chain) for side in sides}
+        cells = {side.name: columns(rows, replies[side.name, name], side.chain, side.by_index) for side in sides}
         main, photos = sides[-1].name, [photo_of(row) for row in rows]
         result[name] = {"states": states_of(rows), **_section(cells, main, photos, range(len(rows)), tested=True)}
         for grouping in ("source", "kind"):

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from degradations import Comparison, Recipe, compare
 from demo.chain import Chain, parse_chain
+from training.evaluation.extraction import by_index
 from training.evaluation.rows import applied
 
 
@@ -33,6 +34,7 @@ class Said:
 
     Attributes:
         chain: whether the side was asked for a chain; otherwise its text is its answer.
+        by_index: whether a number in its answer is an index in any case.
         clean: the same side's answer to the same question about the clean picture, where there is one.
     """
 
@@ -41,6 +43,7 @@ class Said:
     reply: Reply
     chain: bool
     clean: "Said | None" = None
+    by_index: bool = False
 
     @cached_property
     def parsed(self) -> Chain:
@@ -48,7 +51,8 @@ class Said:
 
     @property
     def answer(self) -> str:
-        return self.parsed.answer if self.chain else self.reply.text
+        answer = self.parsed.answer if self.chain else self.reply.text
+        return by_index(answer, self.row["options"]) if self.by_index else answer
 
     @cached_property
     def applied(self) -> Recipe | None:

@@ -9,14 +9,15 @@ from demo.chain import DIRECT_PROMPT, build_prompt, question_with_options
 from demo.settings import Spec
 from training.evaluation.rows import VQA, task_of
 
-CHAIN, DIRECT, LETTERS = "chain", "direct", "letters"
-"""How a side is asked: for a chain; with the bare question and numbered options; with lettered ones."""
+CHAIN, INDEX, DIRECT, LETTERS = "chain", "index", "direct", "letters"
+"""How a side is asked: for a chain; for one that answers by the option's index, as published checkpoints do; with the
+bare question and numbered options; with lettered ones."""
 
 LETTERS_PROMPT = "{question}\n{options}\nAnswer with the letter of the right option alone."
 BRIEF_PROMPT = "{question}\nAnswer in at most 10 words."
 """R-Bench asks for no more than 10 words where there are no options; descriptions are asked for as they are."""
 
-SHAPE = f"NAME=CHECKPOINT[+ADAPTER][,tower=TOWER][@URL][:{CHAIN}|:{DIRECT}|:{LETTERS}]"
+SHAPE = f"NAME=CHECKPOINT[+ADAPTER][,tower=TOWER][@URL][:{CHAIN}|:{INDEX}|:{DIRECT}|:{LETTERS}]"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Side:
         chain: whether it is asked for a chain; otherwise its text is its answer.
         letters: whether its options are lettered.
         tower: a CLIP vision tower that takes the place of the checkpoint's own, or None.
+        by_index: whether a number in its answer is the option's index, also where options are numbers themselves.
         url: address of an OpenAI-compatible endpoint that has it, or None for a model that is loaded here.
     """
 
@@ -40,6 +42,7 @@ class Side:
     letters: bool = False
     tower: str | None = None
     url: str | None = None
+    by_index: bool = False
 
     @classmethod
     def parse(cls, text: str) -> "Side":
@@ -61,8 +64,9 @@ class Side:
         checkpoint, plus, adapter = model.partition("+")
         if not (name and checkpoint and bool(plus) == bool(adapter) and bool(comma) == bool(tower)):
             raise ValueError(f"a side is {SHAPE}, not {text!r}")
-        chain = asked == CHAIN if asked else bool(adapter)
-        return cls(name, checkpoint, adapter or None, chain, asked == LETTERS, tower or None, url[1:] or None)
+        chain = asked in (CHAIN, INDEX) if asked else bool(adapter)
+        other = (tower or None, url[1:] or None, asked == INDEX)
+        return cls(name, checkpoint, adapter or None, chain, asked == LETTERS, *other)
 
     def __str__(self) -> str:
         adapter = f"+{self.adapter}" if self.adapter else ""
@@ -72,11 +76,13 @@ class Side:
 
     @property
     def asked(self) -> str:
-        return CHAIN if self.chain else LETTERS if self.letters else DIRECT
+        if self.chain:
+            return INDEX if self.by_index else CHAIN
+        return LETTERS if self.letters else DIRECT
 
 
 def _asked(text: str) -> tuple[str, str | None]:
-    for kind in (CHAIN, DIRECT, LETTERS):
+    for kind in (CHAIN, INDEX, DIRECT, LETTERS):
         if text.endswith(f":{kind}"):
             return text.removesuffix(f":{kind}"), kind
     return text, None
@@ -132,7 +138,7 @@ class Published:
     Attributes:
         name: what the tables call it.
         checkpoint: Hub name.
-        asked: one of `CHAIN`, `LETTERS`.
+        asked: one of `INDEX`, `LETTERS`.
         tower: see `Side`.
         endpoint: whether it cannot be loaded here and needs an endpoint.
         checked: what was checked of it without its weights.
@@ -172,11 +178,11 @@ PUBLISHED = {
         missing="its classes are not in transformers: it needs a server of its own",
     ),
     "robust-u1": Published(
-        "Robust-U1", "Jiaqi-hkust/Robust-U1", CHAIN, endpoint=True, checked=SERVED,
+        "Robust-U1", "Jiaqi-hkust/Robust-U1", INDEX, endpoint=True, checked=SERVED,
         missing="its classes are not in transformers: it needs a server of its own",
     ),
-    "robust-r1-sft": Published("Robust-R1 SFT", "Jiaqi-hkust/Robust-R1-SFT", CHAIN, checked=TINY),
-    "robust-r1-rl": Published("Robust-R1 SFT+RL", "Jiaqi-hkust/Robust-R1-RL", CHAIN, checked=TINY),
+    "robust-r1-sft": Published("Robust-R1 SFT", "Jiaqi-hkust/Robust-R1-SFT", INDEX, checked=TINY),
+    "robust-r1-rl": Published("Robust-R1 SFT+RL", "Jiaqi-hkust/Robust-R1-RL", INDEX, checked=TINY),
 }  # fmt: skip
 """Name on the command line -> model. BAGEL and Robust-U1 have their own table among the published figures."""
 
@@ -192,8 +198,8 @@ def published(name: str, url: str | None = None) -> Side:
     model = PUBLISHED[name]
     if model.endpoint and not url:
         raise ValueError(f"{name} cannot be loaded here ({model.missing}); give {name}@http://HOST:PORT/v1")
-    chain = model.asked == CHAIN
-    return Side(model.name, model.checkpoint, None, chain, model.asked == LETTERS, None if url else model.tower, url)
+    chain, tower = model.asked == INDEX, None if url else model.tower
+    return Side(model.name, model.checkpoint, None, chain, model.asked == LETTERS, tower, url, by_index=chain)
 
 
 def readme_table() -> str:
