@@ -12,8 +12,7 @@ import pytest
 
 from tests.answering_endpoint import AnsweringEndpoint
 from tests.pictures import picture
-from tests.test_rbench import RBENCH_ROWS
-from tests.test_sets import png
+from tests.test_sets import RBENCH_ROWS, png
 from training import evaluate
 from training.evaluation.judge import read_grade
 from training.evaluation.measuring import ANSWERS, RESULTS

@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-REPORT, RESULTS, PLOTS = "results.md", "results.json", "plots"
+_STEM = "results"
+REPORT, RESULTS, PLOTS = f"{_STEM}.md", f"{_STEM}.json", "plots"
 
 SHORT_HASH = 12
 """Digits of a hash that are shown."""

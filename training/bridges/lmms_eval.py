@@ -35,7 +35,7 @@ class RobustChain(lmms):
         self._rank, self._world_size = shard.rank, shard.count
         budget = {"max_new_tokens": max_new_tokens} if max_new_tokens else {}
         self.answerer = Answerer(
-            pretrained, adapter, prompt_file, raw=raw, dtype=dtype, by_index=bool(by_index), **budget
+            pretrained, adapter, prompt_file, raw=raw, dtype=dtype, by_index=bool(int(by_index)), **budget
         )
 
     def generate_until(self, requests) -> list[str]:

@@ -49,12 +49,14 @@ class Picture:
 
     def digest(self) -> str:
         """What the pixels follow from: the file's content, and what is done to it."""
-        content = _digest_of(self.path)
+        status = Path(self.path).stat()
+        content = _digest_of(self.path, status.st_size, status.st_mtime_ns)
         return f"{content} {self.recipe} {self.seed} {what_degrading_does()}" if self.recipe else content
 
 
 @cache
-def _digest_of(path: str) -> str:
+def _digest_of(path: str, size: int, changed: int) -> str:
+    """A file's hash; read once, as several questions are about one picture, and anew once it has changed."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
