@@ -18,9 +18,8 @@ objects with the keys `baseline` and `robust`, each the state of that side so fa
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -30,9 +29,11 @@ from PIL import Image
 
 from degradations import REGISTRY, Recipe, degrade
 from demo import photos, settings
-from demo.chain import Chain, parse_chain, parse_options, read_answer
+from demo.chain import parse_options
+from demo.generation import Event
 from demo.models import Pair
-from demo.streaming import stream
+from demo.replies import Reply
+from demo.streaming import stream, stream_batch
 from demo.texts import Text, both, reason, shown
 
 MODEL_QUEUE = {"concurrency_id": "models", "concurrency_limit": 1}
@@ -75,7 +76,25 @@ class Workbench:
         max_new_tokens: int,
         stop: threading.Event | None = None,
     ) -> Iterator[dict[str, dict]]:
-        """Ask both models; yield both sides a few times a second, and at once when one begins or ends.
+        """Ask both models: the `states` of their `events`.
+
+        Raises:
+            ValueError: as `events`.
+        """
+        events = self.events(photo, question, recipe, seed, temperature, max_new_tokens, stop)
+        yield from states(events, parse_options(question))
+
+    def events(
+        self,
+        photo: Path,
+        question: str,
+        recipe: Recipe,
+        seed: int,
+        temperature: float,
+        max_new_tokens: int,
+        stop: threading.Event | None = None,
+    ) -> Iterator[Event]:
+        """What both models say, as it comes.
 
         The degraded picture is made here, from the photo: never taken from what a browser shows.
 
@@ -83,71 +102,29 @@ class Workbench:
             ValueError: something in the request that cannot be used (PhotoError included).
         """
         question = check_question(question)
-        seed = check_seed(seed)
-        temperature = check_number("temperature", temperature, 0, settings.MAX_TEMPERATURE)
-        max_new_tokens = check_number("max_new_tokens", max_new_tokens, 1, settings.MAX_NEW_TOKENS, whole=True)
+        seed, temperature, max_new_tokens = check_generation(seed, temperature, max_new_tokens)
         image = self.degraded(photo, recipe, seed)
-        options = parse_options(question)
-        sides = {name: _Side(name) for name in ("baseline", "robust")}
-        events = stream(
-            self.pair, image, question, temperature=temperature, max_new_tokens=max_new_tokens, seed=seed, stop=stop
-        )
-        try:
-            shown = 0.0
-            for event in events:
-                side = sides[event.side]
-                news = event.done or (event.text and not side.text)
-                side.take(event)
-                if news or time.monotonic() - shown >= settings.UPDATE_S:
-                    shown = time.monotonic()
-                    yield {name: side.as_json(options) for name, side in sides.items()}
-        finally:
-            events.close()
+        asked = {"temperature": temperature, "max_new_tokens": max_new_tokens, "seed": seed, "stop": stop}
+        with closing(stream(self.pair, image, question, **asked)) as events:
+            yield from events
+
+    def answers(self, images: Sequence[Image.Image], question: str, **asked: object) -> Iterator[Event]:
+        """Ask both models about several pictures at once, as `demo.streaming.stream_batch` does."""
+        return stream_batch(self.pair, images, question, **asked)
 
 
-class _Side:
-    """What one model has said so far."""
-
-    def __init__(self, name: str):
-        self.name, self.text, self.done, self.stats, self.error = name, "", False, None, None
-
-    def take(self, event) -> None:
-        self.text += event.text
-        self.done = self.done or event.done
-        self.stats = event.stats or self.stats
-        self.error = event.error or self.error
-
-    def as_json(self, options: list[str]) -> dict:
-        chain = parse_chain(self.text) if self.name == "robust" else None
-        answer, choice = self._answer(chain, options)
-        side = {
-            "text": self.text,
-            "done": self.done,
-            "stats": asdict(self.stats) if self.stats else None,
-            "answer": answer,
-            "choice": choice,
-        }
-        if self.error:
-            side["error"] = self.error
-        if chain:
-            side["chain"] = {
-                "recipe": dict(chain.recipe),
-                "influence": chain.influence,
-                "reasoning": chain.reasoning,
-                "conclusion": chain.conclusion,
-                "answer": chain.answer,
-                "open": chain.open,
-            }
-        return side
-
-    def _answer(self, chain: Chain | None, options: list[str]) -> tuple[str | None, int | None]:
-        """The answer and its option's index. Among options it is read once it is whole: half of it may mean another."""
-        written = (chain.answer if chain else self.text).strip()
-        whole = self.done or bool(chain and "ANSWER" in chain.closed)
-        if not written or self.error or (options and not whole):
-            return None, None
-        choice = read_answer(written, options) if options else None
-        return (written if choice is None else options[choice]), choice
+def states(events: Iterator[Event], options: list[str]) -> Iterator[dict[str, dict]]:
+    """Both sides so far, a few times a second, and at once when one begins or ends; closes the events."""
+    sides = {name: Reply(name) for name in ("baseline", "robust")}
+    with closing(events):
+        shown = 0.0
+        for event in events:
+            side = sides[event.side]
+            news = event.done or (event.text and not side.text)
+            side.take(event)
+            if news or time.monotonic() - shown >= settings.UPDATE_S:
+                shown = time.monotonic()
+                yield {name: side.as_json(options) for name, side in sides.items()}
 
 
 def upload_path(upload: Mapping | None) -> Path:
@@ -191,6 +168,15 @@ def check_number(name: str, value: object, low: float, high: float, whole: bool 
 def check_seed(seed: object) -> int:
     """A seed as a visitor may give it."""
     return check_number("seed", seed, 0, settings.MAX_SEED, whole=True)
+
+
+def check_generation(seed: object, temperature: object, max_new_tokens: object) -> tuple[int, float, int]:
+    """What rules an answer besides photo, question and recipe, as a visitor may give it."""
+    return (
+        check_seed(seed),
+        check_number("temperature", temperature, 0, settings.MAX_TEMPERATURE),
+        check_number("max_new_tokens", max_new_tokens, 1, settings.MAX_NEW_TOKENS, whole=True),
+    )
 
 
 @contextmanager

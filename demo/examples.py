@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from degradations import Recipe
-
-FOLDER = Path(__file__).resolve().parent.parent / "examples"
+from demo import settings
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Example:
     note: str
 
 
-def load_examples(folder: Path = FOLDER) -> tuple[Example, ...]:
+def load_examples(folder: Path = settings.EXAMPLES) -> tuple[Example, ...]:
     """Read the examples of a folder.
 
     Raises:

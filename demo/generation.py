@@ -3,7 +3,7 @@
 import copy
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -47,6 +47,7 @@ class Event:
         done: True in the side's last event, the only one with `stats`.
         error: why this side failed, None if it did not; never part of the text.
         tokens: how many tokens this side has generated so far; 0 in a heartbeat.
+        picture: which of the pictures that were asked about, by its place among them.
     """
 
     side: str
@@ -55,19 +56,20 @@ class Event:
     stats: Stats | None = None
     error: str | None = None
     tokens: int = 0
+    picture: int = 0
 
 
 @dataclass(frozen=True)
 class Request:
-    """What both sides are asked.
+    """What both sides are asked, about one picture or about each of several.
 
     Attributes:
-        image: mode RGB, at the working resolution.
+        images: mode RGB, at the working resolution.
         temperature: 0 takes the likeliest token; above, one of the `settings.TOP_K` likeliest is drawn.
         seed: rules the draws, in each row alike and whatever else runs.
     """
 
-    image: Image.Image
+    images: Sequence[Image.Image]
     question: str
     temperature: float
     max_new_tokens: int
@@ -75,10 +77,11 @@ class Request:
 
 
 class Row:
-    """One side's answer while it is being generated."""
+    """One side's answer about one picture while it is being generated."""
 
-    def __init__(self, side: str, checkpoint: Checkpoint, emit: Callable[[Event], None]):
+    def __init__(self, side: str, checkpoint: Checkpoint, emit: Callable[[Event], None], picture: int = 0):
         self.side, self.done, self.failed, self.tokens = side, False, False, 0
+        self.picture = picture
         self._emit = emit
         self._tokenizer = checkpoint.processor.tokenizer.backend_tokenizer
         self._ends = set(checkpoint.end_tokens())
@@ -101,7 +104,7 @@ class Row:
             log.exception("decoding for %s", self.side)
             self.fail(error)
             return
-        self._emit(Event(self.side, text or "", tokens=self.tokens))
+        self._emit(Event(self.side, text or "", tokens=self.tokens, picture=self.picture))
 
     def fail(self, error: Exception) -> None:
         self.failed = True
@@ -114,16 +117,16 @@ class Row:
         first = self._first - self._begin if self.tokens else None
         speed = (self.tokens - 1) / (self._last - self._first) if self.tokens > 1 else None
         stats = Stats(self.tokens, first, speed, stop_reason)
-        self._emit(Event(self.side, done=True, stats=stats, error=error, tokens=self.tokens))
+        self._emit(Event(self.side, "", True, stats, error, self.tokens, self.picture))
 
 
 def answer(
     sides: Sequence, request: Request, emit: Callable[[Event], None], halted: Callable[[], bool], threads: int
 ) -> None:
-    """Answer for sides that share a checkpoint, as one batch; never raises.
+    """Answer for sides that share a checkpoint, about every picture, as one batch; never raises.
 
     Args:
-        sides: `demo.models.Side`, one row each.
+        sides: `demo.models.Side`, one row a picture each.
         emit: called with every event, from this thread.
         halted: once it is True, all rows end within a token.
         threads: cores to use.
@@ -131,18 +134,19 @@ def answer(
     checkpoint = sides[0].checkpoint
     # Holds for this thread, and for those that start later and do not choose: each of ours chooses.
     torch.set_num_threads(threads)
+    asked = [(side, picture) for picture in range(len(request.images)) for side in sides]
     while not checkpoint.lock.acquire(timeout=0.05):
         if halted():
-            for side in sides:
-                Row(side.name, checkpoint, emit).finish("stopped")
+            for side, picture in asked:
+                Row(side.name, checkpoint, emit, picture).finish("stopped")
             return
-    rows = {side: Row(side.name, checkpoint, emit) for side in sides}
+    rows = {(side, picture): Row(side.name, checkpoint, emit, picture) for side, picture in asked}
     try:
         with torch.inference_mode():
             inputs = _inputs(rows, request)
             if inputs is not None:
                 limit = min(request.max_new_tokens, checkpoint.room(inputs))
-                answering = {side: row for side, row in rows.items() if not row.done}
+                answering = {key: row for key, row in rows.items() if not row.done}
                 _generate(answering, inputs, request, limit, halted)
                 for row in answering.values():
                     row.finish("length" if row.tokens == limit else "stopped")
@@ -156,25 +160,30 @@ def answer(
 
 def _inputs(rows: dict, request: Request) -> BatchFeature | None:
     """The model's inputs, for the rows that have some: one whose prompt cannot be read fails alone."""
-    checkpoint = next(iter(rows)).checkpoint
-    prompts = {side: side.prompt_for(request.question) for side in rows}
+    checkpoint = next(iter(rows))[0].checkpoint
+
+    def inputs(keys: Iterable) -> BatchFeature:
+        keys = list(keys)
+        prompts = [side.prompt_for(request.question) for side, _ in keys]
+        return checkpoint.inputs([request.images[picture] for _, picture in keys], prompts)
+
     try:
-        return checkpoint.inputs(request.image, list(prompts.values()))
+        return inputs(rows)
     except Exception:
-        for side, row in rows.items():
+        for key, row in rows.items():
             try:
-                checkpoint.inputs(request.image, [prompts[side]])
+                inputs([key])
             except Exception as error:
-                log.exception("preparing %s", side.name)
+                log.exception("preparing %s", row.side)
                 row.fail(error)
-    left = [prompts[side] for side, row in rows.items() if not row.done]
-    return checkpoint.inputs(request.image, left) if left else None
+    left = [key for key, row in rows.items() if not row.done]
+    return inputs(left) if left else None
 
 
 def _generate(
     rows: dict, inputs: BatchFeature, request: Request, max_new_tokens: int, halted: Callable[[], bool]
 ) -> None:
-    checkpoint = next(iter(rows)).checkpoint
+    checkpoint = next(iter(rows))[0].checkpoint
     config = copy.deepcopy(checkpoint.base.generation_config)
     # do_sample stays off: `_Draw` leaves one token to choose from, drawn by its row's own generator.
     config.update(do_sample=False, temperature=1.0, top_p=1.0, top_k=50, max_length=None)
@@ -184,7 +193,7 @@ def _generate(
         config.pad_token_id = config.eos_token_id[0]
     options = {}
     if isinstance(checkpoint.model, PeftModel):
-        options["adapter_names"] = [side.adapter or "__base__" for side in rows]
+        options["adapter_names"] = [side.adapter or "__base__" for side, _ in rows]
     if request.temperature > 0:
         options["logits_processor"] = [_Draw(request, len(rows), inputs["input_ids"].device)]
     with _hooks_restored(checkpoint.model):

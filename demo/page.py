@@ -10,10 +10,15 @@ from demo.compare import tab as compare
 from demo.examples import Example
 from demo.labels import Labels
 from demo.models import Pair
+from demo.present import stage
 from demo.results import tab as results
+from demo.sweep import endpoints
+from demo.sweep import tab as sweep
 from demo.texts import DEFAULT, LANGUAGES, Text, say
 
 HERE = Path(__file__).parent
+
+SCRIPTS = ("page.js", "present/present.js")
 
 SWITCH = """(language) => {
     document.documentElement.lang = language;
@@ -36,7 +41,7 @@ def launch_options(examples: Sequence[Example] = ()) -> dict:
         ),
         "css_paths": [HERE / "style.css", *sorted(HERE.glob("*/*.css"))],
         # Before the first paint, so that no text is ever seen in the other language.
-        "head": f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>",
+        "head": "".join(f"<script>{(HERE / name).read_text(encoding='utf-8')}</script>" for name in SCRIPTS),
         "max_file_size": settings.MAX_PHOTO_BYTES,
         "allowed_paths": [str(example.image) for example in examples],
         "run_history": False,
@@ -58,22 +63,27 @@ def build(pair: Pair, examples: Sequence[Example] = (), results_folder: Path | N
         fill_width=True,
         delete_cache=(settings.UPLOADS_KEPT_S // 4, settings.UPLOADS_KEPT_S),
     ) as page:
-        language = _head(pair)
+        language = _head(pair, labels)
         with gr.Tabs(elem_id="tabs"):
             with _tab("compare", labels):
-                compare.build(bench, examples, labels)
+                desk = compare.build(bench, examples, labels)
+            with _tab("sweep", labels) as tab:
+                sweep.build(bench, examples, labels, desk, tab, language)
             with _tab("results", labels):
                 results.build(results_folder, labels)
+        stage.build(page, bench, examples, labels, desk)
         compare.on_load(page)
         _speak(page, language, labels)
         api.register(bench)
+        endpoints.register(bench)
     return page.queue(max_size=settings.QUEUE_LENGTH)
 
 
-def _head(pair: Pair) -> gr.Radio:
+def _head(pair: Pair, labels: Labels) -> gr.Radio:
     """The head of the page; returns the switch of the language."""
     with gr.Row(elem_id="head"):
         gr.HTML(markup.header(pair.notice, settings.QUEUE_LENGTH), elem_id="title")
+        stage.enter_button(labels)
         return gr.Radio(
             choices=[(name, code) for code, name in LANGUAGES.items()],
             value=DEFAULT,

@@ -1,5 +1,6 @@
 """Every default value, once: what the page, the command line and the tests read."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,6 +96,8 @@ ZERO_GPU_START_S = 15
 """Seconds of GPU time for a cold start and the prompt."""
 ZERO_GPU_TOKENS_PER_S = 16
 """A cautious speed of two 3B models at the same time; it sizes the GPU time that is asked for."""
+ZERO_GPU_MORE_S = 2
+"""Seconds for each further picture of a batch."""
 
 # What a visitor may send
 
@@ -115,6 +118,30 @@ UPDATE_S = 0.2
 """How often the answers are redrawn."""
 STOP_PATIENCE_S = 5.0
 """How long Stop waits for the models' last words before it cuts them off."""
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+RUNS = EXAMPLES / "runs"
+"""Recorded runs of the examples: one JSON each, named as the photo."""
+DECKS = Path(os.environ.get("DEMO_DECKS") or EXAMPLES / "decks")
+"""Decks that a link may name; whoever starts the server chooses the folder (DEMO_DECKS)."""
+MAX_DECK_CHARACTERS = 200_000
+MAX_RECORDING_BYTES = 8_000_000
+MOST_PLAYED = 8
+"""How many recordings may be played at the same time."""
+READABLE_CHARACTERS_PER_S = 30.0
+"""How fast a hall reads along."""
+SWEEP_STEPS = 11
+"""Strengths of a sweep, from none to all, unless the visitor says otherwise."""
+SWEEP_TYPE = "gaussian noise"
+MOST_SWEEP_STEPS = 21
+MOST_SWEEP_SEEDS = 5
+SWEEP_BATCH = 12
+"""How many pictures go through the models at once; each is a row a side."""
+SWEEP_UPDATE_S = 0.6
+"""How often the results of a sweep are redrawn; they are many."""
+SWEEP_STOP_PATIENCE_S = 60.0
+"""How long Stop waits for what is there to be written to files."""
+THUMBNAIL = 160
+"""Longer side of a thumbnail, in pixels."""
 QUEUE_LENGTH = 16
 """How many questions may wait; more are turned away at once."""
 DEGRADE_CONCURRENCY = 2

@@ -14,7 +14,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = ("app.py", "demo", "degradations", "examples", "requirements.txt", "README.md", "LICENSE")
+SHIPPED = ("app.py", "demo", "degradations", "examples", "requirements.txt", "packages.txt", "README.md", "LICENSE")
 LARGEST = 10_000_000
 """Bytes; a Space's git refuses larger files."""
 

@@ -8,7 +8,7 @@ if command -v apt-get >/dev/null && $as_root true 2>/dev/null; then
     echo "Installing chromium for the browser tests ..."
     $as_root apt-get update -qq &&
         $as_root env DEBIAN_FRONTEND=noninteractive \
-            apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null &&
+            apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core fonts-noto-cjk >/dev/null &&
         command -v chromium >/dev/null && exit 0
 fi
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import settings
 
 from tests import tiny
+from tests.browsing import browser, open_page  # noqa: F401  (the fixtures that open a page)
 from tests.dataset_runs import photos, whole  # noqa: F401  (the fixtures that degrade a folder)
 from tests.running_app import app, slow_app  # noqa: F401  (the fixtures that start the app)
 

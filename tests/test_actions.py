@@ -11,7 +11,8 @@ from PIL import Image
 from degradations import REGISTRY, Recipe, degrade
 from demo import api, photos, settings
 from demo.chain import format_chain
-from demo.compare.actions import Actions, Previews, Running
+from demo.compare.actions import Actions, Previews
+from demo.compare.answering import Running
 from demo.examples import Example, known_answer, load_examples
 from demo.generation import Event, Stats
 

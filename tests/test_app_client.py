@@ -12,7 +12,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from degradations import Recipe, degrade
+from degradations import REGISTRY, Recipe, degrade
 from demo import photos, settings
 from demo.chain import parse_chain
 
@@ -40,7 +40,11 @@ def test_names_and_parameters_are_the_promised_ones(client):
     assert parameters == {
         "/degrade": ["image", "recipe", "seed"],
         "/compare": ["image", "question", "recipe", "seed", "temperature", "max_new_tokens"],
-    }
+        "/sweep": [
+            "image", "question", "what", "recipe", "steps", "seeds", "seed", "truth", "temperature", "max_new_tokens"
+        ],
+        "/matrix": ["image", "question", "seed", "truth", "temperature", "max_new_tokens"],
+    }  # fmt: skip
 
 
 def test_degrade_gives_a_png_of_the_uploads_own_size(client):
@@ -135,6 +139,42 @@ def test_compare_is_repeatable_when_greedy_and_by_its_seed(client):
     assert texts(temperature=1.0) == texts(temperature=1.0)
 
 
+def sweep(client: Client, what="gaussian noise", recipe="none", steps=3, seeds=1, truth="cat", tokens=LONG):
+    """Submit a sweep; iterating over the job gives its states."""
+    asked = handle_file(CAT), QUESTION, what, recipe, steps, seeds, 7, truth, 0.0, tokens
+    return client.submit(*asked, api_name="/sweep")
+
+
+def test_a_sweep_says_at_every_step_what_a_comparison_says(client):
+    states = list(sweep(client, recipe=RECIPE, what="recipe"))
+    assert len(states) >= 2
+    last = states[-1]
+    assert last["done"] and last["progress"] == 1
+    for step in last["steps"]:
+        alone = compare(client, recipe=step["recipe"], seed=step["seed"]).result()
+        for side in ("baseline", "robust"):
+            assert (step[side]["answer"], step[side]["choice"]) == (alone[side]["answer"], alone[side]["choice"])
+            assert step[side]["tokens"] == alone[side]["stats"]["tokens"]
+            assert step[side]["verdict"] == ("right" if alone[side]["choice"] == 1 else "wrong")
+        assert step["robust"]["predicted_recipe"] == alone["robust"]["chain"]["recipe"]
+
+
+def test_a_matrix_has_every_type_at_three_strengths(client):
+    asked = handle_file(CAT), QUESTION, 0, "", 0.0, 3  # three tokens are enough for an answer of the baseline
+    *_, last = client.submit(*asked, api_name="/matrix")
+    assert len(last["steps"]) == 1 + 3 * len(REGISTRY)
+    assert {step["baseline"]["verdict"] for step in last["steps"]} <= {"same", "changed", "unread"}
+    assert all(step["baseline"]["done"] and step["robust"]["done"] for step in last["steps"])
+
+
+@pytest.mark.parametrize(
+    "request_", [{"what": "sunshine"}, {"what": "recipe"}, {"steps": 1}, {"steps": 9**9}, {"seeds": 0}, {"truth": "x"}]
+)
+def test_sweep_says_what_is_wrong(client, request_):
+    with pytest.raises(AppError):
+        sweep(client, **request_).result()
+
+
 def test_cancel_frees_the_models(slow_app):
     client = Client(slow_app, verbose=False)
     begin = time.monotonic()
@@ -171,7 +211,15 @@ def test_no_file_outside_of_the_uploads_is_served(app, path):
 
 
 @pytest.mark.parametrize("marked", [True, False])
-@pytest.mark.parametrize(("endpoint", "more"), [("degrade", ("none", 0)), ("compare", ("What?", "none", 0, 0.0, 3))])
+@pytest.mark.parametrize(
+    ("endpoint", "more"),
+    [
+        ("degrade", ("none", 0)),
+        ("compare", ("What?", "none", 0, 0.0, 3)),
+        ("sweep", ("What?", "gaussian noise", "none", 2, 1, 0, "", 0.0, 3)),
+        ("matrix", ("What?", 0, "", 0.0, 3)),
+    ],
+)
 def test_no_file_outside_of_the_uploads_is_read(app, endpoint, more, marked):
     """Gradio checks the paths that a request marks as files; a hand-written one need not."""
     foreign = {"path": str(CAT)} | ({"meta": {"_type": "gradio.FileData"}} if marked else {})

@@ -1,29 +1,33 @@
-"""The page in a real browser, on the running app with the shipped pair, slowed, at a desktop's and a phone's width.
+"""The tab Compare in a real browser: the running app with the shipped pair, slowed, on a desktop and on a phone.
 
 Everything waits for what it wants to see, for as long as a busy machine may need. Screenshots go to tests/screenshots/.
 """
 
-import io
 import re
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import expect
 
 from degradations import degrade
 from demo.texts import say
+from tests.browsing import (
+    PATIENCE_MS,
+    SIZES,
+    amount,
+    ask,
+    degraded,
+    expect_new_preview,
+    recipe,
+    screenshot,
+    shown,
+    upload,
+    wait_until_answered,
+    wait_until_figures,
+)
 
-ROOT = Path(__file__).resolve().parent.parent
-PHOTO = ROOT / "examples" / "coffee.jpg"
-SCREENSHOTS = ROOT / "tests" / "screenshots"
-SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
-PATIENCE_MS = 120_000
+TWO = ("desktop", "phone")
 
 # Collects what each column goes through, without repeats: all its text, and what the model has written alone.
 WATCH = """() => { window.states = {};
@@ -37,100 +41,6 @@ WATCH = """() => { window.states = {};
     look();
     new MutationObserver(look).observe(column, {childList: true, subtree: true, characterData: true});
   } }"""
-
-OpenPage = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(slow_app: str, browser: Browser) -> Iterator[OpenPage]:
-    """Opens the page at some size; at the end nothing may have been asked of another host, nor gone wrong unseen."""
-    foreign, errors, contexts = [], [], []
-
-    def open_page(size: str = "desktop", scheme: str = "light", locale: str = "en-GB") -> Page:
-        width, height = SIZES[size]
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, locale=locale)
-        context.set_default_timeout(PATIENCE_MS)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("request", lambda request: foreign.append(request.url) if is_foreign(request.url, slow_app) else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(slow_app)
-        page.wait_for_selector("#ask")
-        return page
-
-    expect.set_options(timeout=PATIENCE_MS)
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert foreign == []
-    assert errors == []
-
-
-def is_foreign(url: str, app: str) -> bool:
-    return urlsplit(url).scheme in ("http", "https", "ws", "wss") and urlsplit(url).netloc != urlsplit(app).netloc
-
-
-def upload(page: Page, photo: Path = PHOTO) -> None:
-    page.set_input_files("#photo input[type=file]", photo)
-
-
-def degraded(page: Page) -> str:
-    """The address of the picture behind the slider; it is named by photo, recipe and seed."""
-    picture = page.locator("#preview img").nth(1)
-    expect(picture).to_be_visible()
-    return picture.get_attribute("src")
-
-
-def shown(page: Page, which: int) -> np.ndarray:
-    """The picture before (0) or behind (1) the slider."""
-    address = page.locator("#preview img").nth(which).get_attribute("src")
-    return np.asarray(Image.open(io.BytesIO(page.request.get(address).body())))
-
-
-def expect_new_preview(page: Page, old: str) -> None:
-    expect(page.locator("#preview img").nth(1)).not_to_have_attribute("src", old)
-
-
-def recipe(page: Page):
-    return page.locator("#recipe textarea")
-
-
-def amount(page: Page, name: str):
-    return page.locator(f"#slider-{name.replace(' ', '-')} input[type=number]")
-
-
-def ask(page: Page, question: str, options: str = "") -> None:
-    page.fill("#question textarea", question)
-    page.fill("#options textarea", options)
-    page.click("#ask")
-
-
-def wait_until_answered(page: Page) -> None:
-    expect(page.locator("#stop")).to_be_disabled()
-    expect(page.locator("#ask")).to_be_enabled()
-
-
-def wait_until_figures(page: Page) -> None:
-    """Until both sides say how long they took."""
-    for side in ("baseline", "robust"):
-        expect(page.locator(f"#{side} .figures")).to_contain_text("tokens/s")
-    wait_until_answered(page)
-
-
-def screenshot(page: Page, name: str) -> None:
-    SCREENSHOTS.mkdir(exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
 
 def test_a_rough_preview_settles(open_page):
@@ -188,7 +98,7 @@ def test_from_a_photo_to_two_answers(open_page, size, scheme):
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", TWO)
 def test_stop_ends_both_answers_midway(open_page, size):
     page = open_page(size)
     upload(page)
@@ -237,9 +147,9 @@ def test_recipe_text_sliders_and_presets_agree(open_page):
     expect(recipe(page)).to_have_value("dark illumination(0.25), gaussian noise(0.5)")
 
     preview = page.locator("#preview")
-    for key, shown in (("ArrowLeft", "after"), ("ArrowRight", "before"), ("Escape", "both")):
+    for key, which in (("ArrowLeft", "after"), ("ArrowRight", "before"), ("Escape", "both")):
         preview.press(key)
-        expect(preview).to_have_attribute("data-shown", shown)
+        expect(preview).to_have_attribute("data-shown", which)
 
     recipe(page).fill("sunshine(0.5)")
     recipe(page).blur()

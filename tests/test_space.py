@@ -40,8 +40,8 @@ def git(root: Path, *arguments: str) -> None:
 def checkout(tmp_path):
     """A small checkout with every kind of file: shipped, not shipped, not tracked."""
     root = tmp_path / "checkout"
-    for name in ("app.py", "requirements.txt", "README.md", "LICENSE", "Makefile", "demo/page.py", "demo/a b.css",
-                 "demo/embedded/base/model.safetensors", "degradations/recipe.py", "examples/cat.jpg",
+    for name in ("app.py", "requirements.txt", "packages.txt", "README.md", "LICENSE", "Makefile", "demo/page.py",
+                 "demo/a b.css", "demo/embedded/base/model.safetensors", "degradations/recipe.py", "examples/cat.jpg",
                  "tests/test_app.py", "training/sft.py"):  # fmt: skip
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def test_the_tracked_files_of_the_page_go_up_and_no_others(checkout):
     assert api.uploaded["repo_type"] == "space"
     assert api.uploaded["delete_patterns"] == "*"
     assert set(api.files) == {
-        "app.py", "requirements.txt", "README.md", "LICENSE", "demo/page.py", "demo/a b.css",
+        "app.py", "requirements.txt", "packages.txt", "README.md", "LICENSE", "demo/page.py", "demo/a b.css",
         "demo/embedded/base/model.safetensors", "degradations/recipe.py", "examples/cat.jpg",
     }  # fmt: skip
     assert api.files["demo/a b.css"] == b"demo/a b.css"

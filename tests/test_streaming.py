@@ -17,7 +17,7 @@ from demo import generation, settings, streaming
 from demo.generation import Event, Request, Row
 from demo.models import load_pair
 from demo.settings import Spec
-from demo.streaming import stream
+from demo.streaming import stream, stream_batch
 from tests import tiny
 
 QUESTION = "What is the main object?\n0. shirt\n1. hat"
@@ -103,6 +103,32 @@ def test_one_batch_says_what_separate_runs_say(folder, image, name):
         assert event.stats.stop_reason == "length"
         assert event.stats.ttft_s > 0
         assert event.stats.tokens_per_s > 0
+
+
+def test_a_batch_of_pictures_says_what_each_alone_says(mixed, separate, image):
+    pictures = [image, image.rotate(90, expand=True).resize(image.size), image.point(lambda value: 255 - value)]
+    for pair in (mixed, separate):
+        alone = [ask(pair, picture)[0] for picture in pictures]
+        together = [{"baseline": "", "robust": ""} for _ in pictures]
+        ended = []
+        for event in stream_batch(pair, pictures, QUESTION, temperature=0):
+            together[event.picture][event.side] += event.text
+            if event.done:
+                ended.append((event.picture, event.side))
+                assert event.stats.stop_reason == "length"
+        assert together == alone
+        assert alone[0] != alone[2]
+        assert sorted(ended) == [(number, side) for number in range(3) for side in ("baseline", "robust")]
+
+
+def test_a_batch_is_stopped_as_a_whole(mixed, image):
+    stop = threading.Event()
+    with Slow(mixed.baseline, 0.02):
+        events = stream_batch(mixed, [image] * 3, QUESTION, temperature=0, max_new_tokens=500, stop=stop)
+        run_until(events, 3)
+        stop.set()
+        reasons = [event.stats.stop_reason for event in events if event.done]
+    assert reasons == ["stopped"] * 6
 
 
 def test_two_prompts_on_one_checkpoint(folder, image):
@@ -390,6 +416,16 @@ def test_zero_gpu(zero_gpu, mixed, image, monkeypatch):
     monkeypatch.undo()
     assert texts == ask(mixed, image)[0]
     assert {event.stats.stop_reason for event in last.values()} == {"length"}
+
+
+def test_zero_gpu_batch(zero_gpu, image, monkeypatch):
+    monkeypatch.setattr(settings, "ZERO_GPU_FLUSH_S", 0.05)
+    ended = [event for event in stream_batch(zero_gpu.pair, [image] * 3, QUESTION, temperature=0) if event.done]
+    assert sorted((event.picture, event.side) for event in ended) == [
+        (number, side) for number in range(3) for side in ("baseline", "robust")
+    ]
+    alone = settings.ZERO_GPU_START_S + TOKENS / settings.ZERO_GPU_TOKENS_PER_S
+    assert zero_gpu.duration == round(alone + 2 * settings.ZERO_GPU_MORE_S)
 
 
 def test_zero_gpu_stop(zero_gpu, image, monkeypatch):

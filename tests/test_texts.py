@@ -24,8 +24,8 @@ SOURCES = [path for path in sorted((ROOT / "demo").rglob("*.py")) if path.name !
 SHOWN = {"label", "value", "placeholder", "info", "title", "submit_btn", "choices"}
 """What a component or a message shows of what it is given."""
 MARKUP = {"message", "remark", "empty", "heading", "small", "both"}
-ALLOWED = {"none", "bad"}
-"""A recipe and a kind of message: arguments that are no words for the visitor."""
+ALLOWED = {"none", "bad", "played", "tspan"}
+"""A recipe, kinds of message and of element: arguments that are no words for the visitor."""
 LETTERS = re.compile(r"[A-Za-z一-鿿]{2}")
 
 

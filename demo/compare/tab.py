@@ -13,6 +13,7 @@ from degradations.registry import Degradation
 from demo import api, markup, settings
 from demo.compare import panels
 from demo.compare.actions import Actions
+from demo.compare.answering import Answers
 from demo.examples import Example
 from demo.labels import Labels
 from demo.models import Pair
@@ -49,7 +50,8 @@ def build(bench: api.Workbench, examples: Sequence[Example], labels: Labels) -> 
         with gr.Column(elem_id="right"):
             _answer_cards(ui, bench.pair, labels)
     ui.actions = Actions(bench, examples)
-    _wire(ui, ui.actions)
+    ui.answers = Answers(bench, examples, ui.actions.show)
+    _wire(ui, ui.actions, ui.answers)
     return ui
 
 
@@ -220,6 +222,9 @@ def _answer_cards(ui: SimpleNamespace, pair: Pair, labels: Labels) -> None:
             ui.robust_raw = _raw("robust-raw", labels)
     with _card("score-card", Text("compare.score")):
         ui.score = gr.HTML(panels.scoreboard(None), elem_id="score")
+    with gr.Row(elem_id="kept"):
+        ui.keep = labels(gr.DownloadButton, label=Text("compare.keep"), size="sm", interactive=False, elem_id="keep")
+        ui.play = labels(gr.UploadButton, label=Text("compare.play"), size="sm", file_types=[".json"], elem_id="play")
 
 
 def _raw(elem_id: str, labels: Labels) -> gr.Textbox:
@@ -236,7 +241,7 @@ def _raw(elem_id: str, labels: Labels) -> gr.Textbox:
         )
 
 
-def _wire(ui: SimpleNamespace, actions: Actions) -> None:
+def _wire(ui: SimpleNamespace, actions: Actions, answers: Answers) -> None:
     # Previews skip the queue, and of many slider steps only the last is worth answering.
     live = {"queue": False, "show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
     at_once = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -265,25 +270,26 @@ def _wire(ui: SimpleNamespace, actions: Actions) -> None:
     ui.fold.click(None, js=FOLD, api_visibility="private")
     for intensity, button in ui.strengths.items():
         button.click(actions.at_strength(intensity), [*photo, *ui.sliders], everything, **at_once, **raw)
-    ui.examples.select(actions.choose_example, None, [*photo, ui.question, ui.options, ui.note, *everything], **at_once)
+    ui.scene = [*photo, ui.question, ui.options, ui.note, *everything]
+    ui.examples.select(actions.choose_example, None, ui.scene, **at_once)
 
-    columns = [ui.baseline, ui.robust, ui.baseline_raw, ui.robust_raw, ui.score]
+    columns = ui.columns = [ui.baseline, ui.robust, ui.baseline_raw, ui.robust_raw, ui.score]
     switches = [ui.ask, ui.stop]
     # The check has no outputs, because Gradio writes "Error" across those of an event that fails; and it goes through
     # the queue, which alone tells the visitor why.
     checked = ui.ask.click(
-        actions.check,
+        answers.check,
         [ui.photo, ui.question, ui.options],
         None,
         concurrency_limit=None,
         api_visibility="private",
         **raw,
     )
-    prepared = checked.success(actions.prepare, ui.sliders, [ui.status, *switches, *columns], **at_once)
+    prepared = checked.success(answers.prepare, ui.sliders, [ui.status, *switches, *columns], **at_once)
     asking = prepared.success(
-        actions.ask,
+        answers.ask,
         [*photo, ui.question, ui.options, ui.temperature, ui.max_new_tokens, *ui.sliders],
-        [ui.status, *columns],
+        [ui.status, *columns, ui.keep],
         show_progress="minimal",
         show_progress_on=ui.status,
         api_visibility="private",
@@ -292,7 +298,17 @@ def _wire(ui: SimpleNamespace, actions: Actions) -> None:
     )
     # By way of the button, which is off while an answer is on its way.
     ui.question.submit(None, js="() => document.getElementById('ask').click()", api_visibility="private")
-    asking.then(actions.settle, None, switches, **at_once)
+    # Needs no model, so it waits for none.
+    ui.play.upload(
+        answers.play,
+        ui.play,
+        [ui.status, *columns, ui.keep, *ui.scene],
+        show_progress="hidden",
+        concurrency_limit=settings.MOST_PLAYED,
+        api_visibility="private",
+        **raw,
+    )
+    asking.then(answers.settle, None, switches, **at_once)
     # Stop ends the generation; cancelling also takes a question out of the queue that has not begun.
-    stopping = ui.stop.click(actions.halt, None, [ui.status, *columns], **at_once)
-    stopping.then(None, cancels=[asking]).then(actions.settle, None, switches, **at_once)
+    stopping = ui.stop.click(answers.halt, None, [ui.status, *columns], **at_once)
+    stopping.then(None, cancels=[asking]).then(answers.settle, None, switches, **at_once)

@@ -1,0 +1,1 @@
+"""On stage: the page for a hall, runs that were recorded, decks."""

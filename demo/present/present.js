@@ -1,0 +1,56 @@
+// The stage: a state of the page that `?present=1` or the button sets, and the keys that belong to it.
+window.stage = (() => {
+  const root = document.documentElement, query = new URLSearchParams(location.search);
+  const click = (id) => document.getElementById(id)?.click();
+  let speaker = null;
+
+  if (query.get("present") === "1") root.dataset.present = "on";
+  root.dataset.hall = query.get("hall") ?? localStorage.getItem("hall") ??
+    (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "bright");
+
+  const stage = {
+    // Once the page is there: the first slide, unless the visitor has not come for the stage.
+    begin() { if (root.dataset.present) click("stage-first"); },
+    enter() {
+      root.dataset.present = "on";
+      document.querySelector("#tabs button[role=tab]")?.click();
+      click(document.querySelector("#question textarea")?.value ? "stage-entered" : "stage-first");
+    },
+    leave() { delete root.dataset.present; speaker?.close(); },
+    hall() {
+      root.dataset.hall = root.dataset.hall === "dark" ? "bright" : "dark";
+      localStorage.setItem("hall", root.dataset.hall);
+    },
+    // In a window of its own, for the speaker's screen; where that is blocked, on the page.
+    notes() {
+      const source = document.getElementById("stage-notes");
+      speaker = window.open("", "speaker", "popup,width=640,height=420");
+      if (!speaker) { root.toggleAttribute("data-notes"); return; }
+      const write = () => {
+        speaker.document.documentElement.lang = root.lang;
+        speaker.document.body.innerHTML = source.innerHTML;
+      };
+      speaker.document.head.innerHTML = `<style>body { font: 22px/1.5 system-ui; padding: 1em; }
+        html[lang="en"] .said:not([lang="en"]), html[lang="zh"] .said:not([lang="zh"]) { display: none; }</style>`;
+      write();
+      new MutationObserver(write).observe(source, { childList: true, subtree: true });
+    },
+    fullscreen() { document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen(); },
+  };
+
+  const keys = {
+    ArrowRight: () => click("stage-next"), PageDown: () => click("stage-next"),
+    ArrowLeft: () => click("stage-previous"), PageUp: () => click("stage-previous"),
+    " ": () => click("stage-run"), p: () => click("stage-play"), s: () => click("stage-stop"),
+    d: stage.hall, n: stage.notes, f: stage.fullscreen, Escape: stage.leave,
+  };
+  document.addEventListener("keydown", (event) => {
+    const act = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    const elsewhere = event.target.closest("input, textarea, select, #preview");
+    if (!root.dataset.present || !act || elsewhere || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    act();
+  }, true);
+  return stage;
+})();

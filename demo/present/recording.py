@@ -1,0 +1,261 @@
+"""Runs that were kept: what both models said and when, to be played back without a model.
+
+A recording is JSON:
+
+- `format`: "recorded run 1"
+- `made`: when, ISO 8601 in UTC; `models`: {baseline, robust} by name
+- `question` with its options, `recipe`, `seed`, `temperature`, `max_new_tokens`
+- `photo`: an example's file name, or a PNG of the photo at the size the models worked at, in base64
+- `events`: [seconds since the question, side, text, tokens, done, stats or null, error or null], in order
+"""
+
+import base64
+import binascii
+import io
+import json
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from PIL import Image
+
+from degradations import Recipe, files
+from demo import settings
+from demo.texts import Text
+
+FORMAT = "recorded run 1"
+SIDES = ("baseline", "robust")
+STOP_REASONS = ("eos", "length", "stopped", "error")
+TICK_S = 0.05
+"""How finely a text is spread over time."""
+
+
+@dataclass(frozen=True)
+class Stats:
+    """How an answer went; the same as `demo.generation.Stats`, which needs the models' libraries."""
+
+    tokens: int
+    ttft_s: float | None
+    tokens_per_s: float | None
+    stop_reason: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """News from one side; of `demo.generation.Event` what a recording needs."""
+
+    side: str
+    text: str = ""
+    done: bool = False
+    stats: Stats | None = None
+    error: str | None = None
+    tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One kept run.
+
+    Attributes:
+        photo: an example's file name, or the photo itself (mode RGB).
+        events: (seconds since the question, event), in order.
+    """
+
+    made: str
+    models: Mapping[str, str]
+    question: str
+    recipe: Recipe
+    seed: int
+    temperature: float
+    max_new_tokens: int
+    photo: Image.Image | str
+    events: tuple[tuple[float, Event], ...]
+
+    def as_json(self) -> bytes:
+        """The recording as the module describes it."""
+        photo = self.photo
+        if not isinstance(photo, str):
+            photo = {"png": base64.b64encode(files.encode(photo, "png")).decode()}
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "made": self.made,
+                "models": dict(self.models),
+                "question": self.question,
+                "recipe": str(self.recipe),
+                "seed": self.seed,
+                "temperature": self.temperature,
+                "max_new_tokens": self.max_new_tokens,
+                "photo": photo,
+                "events": [
+                    [round(at, 3), e.side, e.text, e.tokens, e.done, asdict(e.stats) if e.stats else None, e.error]
+                    for at, e in self.events
+                ],
+            },
+            ensure_ascii=False,
+        ).encode()
+
+
+class Recorder:
+    """Passes a run's events on and keeps them."""
+
+    def __init__(self, models: Mapping[str, str], question: str, recipe: Recipe, seed: int, temperature: float,
+                 max_new_tokens: int, photo: Image.Image | str):  # fmt: skip
+        self._about = models, question, recipe, seed, temperature, max_new_tokens, photo
+        self._events: list[tuple[float, Event]] = []
+
+    def record(self, events: Iterable) -> Iterator:
+        """The same events; heartbeats are not kept."""
+        begin = time.monotonic()
+        for event in events:
+            if event.text or event.done:
+                stats = Stats(**asdict(event.stats)) if event.stats else None
+                kept = Event(event.side, event.text, event.done, stats, event.error, event.tokens)
+                self._events.append((time.monotonic() - begin, kept))
+            yield event
+
+    def recording(self) -> Recording:
+        """What has been kept so far."""
+        models, question, recipe, seed, temperature, max_new_tokens, photo = self._about
+        made = datetime.now(UTC).isoformat(timespec="seconds")
+        return Recording(
+            made, models, question, recipe, seed, temperature, max_new_tokens, photo, tuple(self._events)
+        )  # fmt: skip
+
+
+def read(content: bytes) -> Recording:
+    """A recording from its JSON, which may come from anyone.
+
+    Raises:
+        ValueError: it is too large, no such JSON, or says something impossible.
+    """
+    if len(content) > settings.MAX_RECORDING_BYTES:
+        raise ValueError(Text("present.recording-too-large", most=settings.MAX_RECORDING_BYTES // 1_000_000))
+    try:
+        raw = json.loads(content)
+        if raw["format"] != FORMAT:
+            raise ValueError(f"its format is {raw['format']!r}, not {FORMAT!r}")
+        question = raw["question"]
+        if not isinstance(question, str) or not 0 < len(question) <= settings.MAX_QUESTION_CHARACTERS:
+            raise ValueError("its question is missing or too long")
+        return Recording(
+            made=str(raw["made"])[:40],
+            models={name: str(raw["models"][name])[:200] for name in SIDES},
+            question=question,
+            recipe=Recipe.parse(raw["recipe"]),
+            seed=int(raw["seed"]),
+            temperature=float(raw["temperature"]),
+            max_new_tokens=int(raw["max_new_tokens"]),
+            photo=_photo(raw["photo"]),
+            events=tuple(_events(raw["events"])),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise ValueError(Text("present.bad-recording", reason=said)) from error
+
+
+def _photo(photo: object) -> Image.Image | str:
+    if isinstance(photo, str):
+        if Path(photo).name != photo:
+            raise ValueError("its photo is no example's file name")
+        return photo
+    try:
+        return files.read_photo(io.BytesIO(base64.b64decode(photo["png"], validate=True)), settings.MAX_PHOTO_PIXELS)
+    except binascii.Error as error:
+        raise ValueError("its photo is no base64") from error
+
+
+def _events(rows: list) -> Iterator[tuple[float, Event]]:
+    last, speaking = 0.0, set(SIDES)
+    for at, side, text, tokens, done, stats, error in rows:
+        if side not in speaking or not isinstance(text, str) or not float(at) >= last:
+            raise ValueError("its events are out of order or of an unknown side")
+        last = float(at)
+        if done:
+            speaking.discard(side)
+        read_stats = None
+        if stats is not None:
+            numbers = [None if stats[name] is None else float(stats[name]) for name in ("ttft_s", "tokens_per_s")]
+            if stats["stop_reason"] not in STOP_REASONS:
+                raise ValueError(f"an answer ended by {stats['stop_reason']!r}")
+            read_stats = Stats(int(stats["tokens"]), *numbers, stats["stop_reason"])
+        if bool(done) != (read_stats is not None):
+            raise ValueError("an end without figures, or figures before the end")
+        yield last, Event(side, text, bool(done), read_stats, None if error is None else str(error), int(tokens))
+    if speaking:
+        raise ValueError(f"{' and '.join(sorted(speaking))} did not come to an end")
+
+
+def replay(recording: Recording, speed: float, stop: threading.Event | None = None) -> Iterator[Event]:
+    """A recording's events at their true pace, or `speed` times as fast; once `stop` is set, both sides end."""
+    begin, stopped = time.monotonic(), stop or threading.Event()
+    counts = dict.fromkeys(SIDES, 0)
+    for at, event in recording.events:
+        while (left := begin + at / speed - time.monotonic()) > 0 and not stopped.is_set():
+            yield Event(event.side)
+            stopped.wait(min(left, 2 * TICK_S))
+        if stopped.is_set():
+            break
+        if event.done:
+            counts.pop(event.side)
+        else:
+            counts[event.side] = event.tokens
+        yield event
+    for side, tokens in counts.items():
+        yield Event(side, done=True, stats=Stats(tokens, None, None, "stopped"), tokens=tokens)
+
+
+def paced(events: Iterable, characters_per_s: float, stop: threading.Event | None = None) -> Iterator:
+    """The same events with each side's text spread out so that a hall can read along; what is slower stays as it is.
+
+    Args:
+        characters_per_s: how fast each side's text may appear; its last event comes when all of it is there.
+        stop: once set, what is held back comes at once.
+    """
+    held = {side: _Held() for side in SIDES}
+    stopped = stop or threading.Event()
+
+    def due() -> Iterator:
+        for side, one in held.items():
+            yield from one.due(side, characters_per_s, stopped.is_set())
+
+    for event in events:
+        held[event.side].add(event)
+        yield from due()
+    while any(one.waits for one in held.values()):
+        yield from due()
+        stopped.wait(TICK_S)
+
+
+class _Held:
+    """One side's text that has come but is not shown yet."""
+
+    def __init__(self):
+        self.text, self.end, self.tokens, self.begin, self.sent = "", None, 0, None, 0
+
+    @property
+    def waits(self) -> bool:
+        return bool(self.text) or self.end is not None
+
+    def add(self, event) -> None:
+        self.text += event.text
+        self.tokens = max(self.tokens, event.tokens)
+        if event.done:
+            self.end = event
+        if self.text and self.begin is None:
+            self.begin = time.monotonic()
+
+    def due(self, side: str, characters_per_s: float, at_once: bool) -> Iterator:
+        if self.text:
+            spent = time.monotonic() - self.begin
+            count = len(self.text) if at_once else max(0, int(spent * characters_per_s) - self.sent)
+            piece, self.text = self.text[:count], self.text[count:]
+            self.sent += len(piece)
+            if piece:
+                yield Event(side, piece, tokens=self.tokens)
+        if self.end is not None and not self.text:
+            end, self.end = self.end, None
+            yield Event(side, "", True, end.stats, end.error, end.tokens)

@@ -1,0 +1,1 @@
+"""The tab Sweep: at which strength does it break?"""

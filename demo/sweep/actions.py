@@ -1,0 +1,160 @@
+"""What the events of the tab Sweep do: a visitor's choices in, results as they come out."""
+
+import hashlib
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+from PIL import Image
+
+from degradations import Recipe, files
+from demo import markup, photos, settings
+from demo.api import (
+    Workbench,
+    check_generation,
+    check_number,
+    check_question,
+    check_seed,
+    told_to_the_visitor,
+    upload_path,
+)
+from demo.chain import question_with_options
+from demo.compare.answering import Running, read_options, read_sliders
+from demo.examples import Example, known_answer
+from demo.sweep import exports, panels
+from demo.sweep.engine import Run, Step, grid, matrix_intensities, steps_of, sweep
+from demo.texts import Text, reason
+
+log = logging.getLogger(__name__)
+
+
+def begin(
+    bench: Workbench, kind: str, what: str, recipe: Recipe, steps: object, seeds: object, seed: object, question: str,
+    truth: str,
+) -> Run:  # fmt: skip
+    """A run that has not asked yet.
+
+    Raises:
+        ValueError: something that cannot be swept.
+    """
+    steps = check_number("number of steps", steps, 2, settings.MOST_SWEEP_STEPS, whole=True)
+    count = check_number("number of seeds", seeds, 1, settings.MOST_SWEEP_SEEDS, whole=True)
+    first = check_seed(seed)
+    intensities = matrix_intensities() if kind == "matrix" else grid(steps)
+    wanted = steps_of(kind, what, recipe, intensities, range(first, first + (1 if kind == "matrix" else count)))
+    models = {side.name: str(side.label) for side in bench.pair.sides}
+    return Run(kind, wanted, check_question(question), truth, models)
+
+
+def thumbnails(bench: Workbench, photo: Path, steps: Sequence[Step], folder: Path) -> list[str]:
+    """Small pictures of all steps, as files that Gradio serves."""
+
+    def small(step: Step) -> Image.Image:
+        picture = bench.degraded(photo, step.recipe, step.seed).copy()
+        picture.thumbnail((settings.THUMBNAIL, settings.THUMBNAIL))
+        return picture
+
+    made = photo, photo.stat().st_mtime_ns, "thumbnail"
+    return [str(photos.save_once((*made, str(s.recipe), s.seed), folder, lambda s=s: small(s))) for s in steps]
+
+
+class Actions:
+    """One method an event. The order of the returned values is that of the outputs in tab.py."""
+
+    def __init__(self, bench: Workbench, examples: Sequence[Example]):
+        self.bench, self.examples, self.running = bench, examples, Running()
+        self.cache = Path(get_upload_folder()) / "sweeps"
+
+    def subject(self, photo, question, options, *sliders):
+        """subject"""
+        try:
+            path = str(upload_path(photo)) if photo else None
+        except ValueError:
+            path = None
+        recipe = str(read_sliders(sliders))
+        return panels.subject(path, question or "", read_options(options), recipe)
+
+    def check(self, kind, what, steps, seeds, truth, photo, question, options, seed, *sliders):
+        """nothing; refuses at once what would only fail after the queue"""
+        with told_to_the_visitor():
+            self.bench.working_photo(upload_path(photo))
+            self._begin(kind, what, steps, seeds, truth, photo, question, options, seed, sliders)
+
+    def prepare(self, request: gr.Request):
+        """status, sweep, stop, progress, summary, results, strip, files"""
+        self.running.asked(request.session_hash)
+        return (
+            markup.message(Text("compare.queued")),
+            gr.Button(interactive=False),
+            gr.Button(interactive=True),
+            "",
+            panels.summary(None),
+            "",
+            "",
+            *[gr.DownloadButton(interactive=False)] * 3,
+        )
+
+    def run(
+        self, request: gr.Request, language, kind, what, steps, seeds, truth, temperature, max_new_tokens, photo,
+        question, options, seed, *sliders,
+    ):  # fmt: skip
+        """status, progress, summary, results, strip, files; as the models answer"""
+        with self.running.entered(request.session_hash) as stop:
+            try:
+                run = self._begin(kind, what, steps, seeds, truth, photo, question, options, seed, sliders)
+                numbers = check_generation(seed, temperature, max_new_tokens)
+                yield from self._shown(upload_path(photo), run, numbers, stop, language)
+            except ValueError as error:
+                yield markup.message(reason(error), "bad"), "", panels.summary(None), "", "", *[gr.skip()] * 3
+            except Exception as error:  # the page must not go on saying that results are coming
+                log.exception("a sweep failed")
+                said = markup.message(Text("sweep.broken", reason=type(error).__name__), "bad")
+                yield said, *[gr.skip()] * 7
+
+    def _begin(self, kind, what, steps, seeds, truth, photo, question, options, seed, sliders) -> Run:
+        question = check_question(question, options or "")
+        listed = read_options(options)
+        if not truth:
+            known = known_answer(self.examples, upload_path(photo), question, listed)
+            truth = "" if known is None else listed[known]
+        asked = question_with_options(question, listed)
+        return begin(self.bench, kind, what, read_sliders(sliders), steps, seeds, seed, asked, truth)
+
+    def _shown(self, photo: Path, run: Run, numbers: tuple, stop: threading.Event, language: str) -> Iterator[tuple]:
+        waiting = [gr.skip()] * 3
+        pictures = thumbnails(self.bench, photo, run.steps, self.cache)
+        state = run.as_json()
+        for now in sweep(self.bench, photo, run, *numbers, stop):
+            state = now.as_json()
+            yield (
+                markup.message("" if state["done"] else Text("compare.answering")),
+                panels.progress(state),
+                panels.summary(state),
+                panels.results(state),
+                panels.strip(state, pictures),
+                *waiting,
+            )
+        yield *[gr.skip()] * 5, *self._files(state, pictures, language)
+
+    def _files(self, state: dict, pictures: Sequence[str], language: str) -> list:
+        """The exports of a run, ready to be downloaded."""
+        content = {"csv": exports.as_csv(state), "json": exports.as_json(state)}
+        opened = [Image.open(path).convert("RGB") for path in pictures]
+        content["png"] = exports.as_png(state, opened, language)
+        folder = self.cache / hashlib.sha256(content["json"]).hexdigest()
+        for kind, data in content.items():
+            files.write_whole(folder / f"sweep.{kind}", data)
+        return [gr.DownloadButton(value=str(folder / f"sweep.{kind}"), interactive=True) for kind in content]
+
+    def halt(self, request: gr.Request):
+        """status"""
+        if self.running.stop(request.session_hash, settings.SWEEP_STOP_PATIENCE_S):
+            return markup.message(Text("compare.stopped"))
+        return markup.message(Text("compare.stopped-early"))
+
+    def settle(self):
+        """sweep, stop"""
+        return gr.Button(interactive=True), gr.Button(interactive=False)

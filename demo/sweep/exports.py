@@ -1,0 +1,162 @@
+"""A run's state as files: JSON with everything, CSV for a spreadsheet, one PNG of 1920 × 1080 made for a slide."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from statistics import mean
+
+from PIL import Image
+
+from degradations import REGISTRY
+from demo.sweep.chart import MARKS
+from demo.sweep.engine import SIDES
+from demo.sweep.panels import what_was_swept
+from demo.texts import DEFAULT, say
+
+CELL = ("answer", "choice", "verdict", "tokens", "stop_reason", "error")
+COLUMNS = [
+    "what", "intensity", "seed", "recipe", "applied", *(f"{name}_{field}" for name in SIDES for field in CELL),
+    "robust_predicted", "robust_predicted_recipe",
+]  # fmt: skip
+PAPER, INK, QUIET, GRID, ACCENT = "#ffffff", "#23211d", "#6d675d", "#e5e1d8", "#0f6e6a"
+VERDICTS = {"right": "#2a7d4f", "same": "#2a7d4f", "wrong": "#b23a36", "changed": "#b23a36"}
+OTHER = "#a39d92"
+FONTS = ["Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "DejaVu Sans"]
+"""The first that this machine has draws a glyph; Chinese needs one of the former."""
+
+
+def as_json(state: Mapping) -> bytes:
+    """The whole state, indented."""
+    return (json.dumps(state, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def as_csv(state: Mapping) -> bytes:
+    """One row a step, `COLUMNS`; UTF-8 with the mark that spreadsheets look for."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\r\n")
+    writer.writeheader()
+    for step in state["steps"]:
+        row = {name: step[name] for name in ("what", "intensity", "seed", "recipe", "applied")}
+        row |= {f"{name}_{field}": _harmless(step[name][field]) for name in SIDES for field in CELL}
+        said = step["robust"].get("predicted_recipe")
+        row["robust_predicted"] = step["robust"].get("predicted")
+        row["robust_predicted_recipe"] = None if said is None else json.dumps(said)
+        writer.writerow(row)
+    return b"\xef\xbb\xbf" + out.getvalue().encode()
+
+
+def _harmless(value: object) -> object:
+    """A text that a spreadsheet would take for a formula, marked as a text."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def as_png(state: Mapping, pictures: Sequence[Image.Image], language: str = DEFAULT) -> bytes:
+    """A slide: question, thumbnails, predictions and answers; of a matrix, both heat maps.
+
+    Args:
+        pictures: a thumbnail of every step.
+        language: of the slide's own words.
+    """
+    # Here, because nothing but this needs them, and a page without a sweep need not wait for them.
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    installed = set(matplotlib.font_manager.get_font_names())
+    style = {
+        "font.family": [name for name in FONTS if name in installed] or ["sans-serif"], "font.size": 17,
+        "text.parse_math": False, "text.color": INK, "axes.edgecolor": GRID, "axes.labelcolor": QUIET,
+        "xtick.color": QUIET, "ytick.color": QUIET, "axes.spines.top": False, "axes.spines.right": False,
+        "figure.facecolor": PAPER,
+    }  # fmt: skip
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(19.2, 10.8), dpi=100)
+        canvas = FigureCanvasAgg(figure)
+        title = what_was_swept(state).say(language)
+        figure.text(0.04, 0.94, title, fontsize=32, weight="bold", va="center")
+        figure.text(0.04, 0.885, _shortened(state["question"].splitlines()[0], 110), fontsize=21, color=QUIET)
+        models = " · ".join(f"{say(f'compare.{name}', language)}: {state['models'][name]}" for name in SIDES)
+        figure.text(0.04, 0.03, models, fontsize=14, color=QUIET)
+        if state["kind"] == "matrix":
+            _heat_maps(figure, state, language)
+        else:
+            _sweep(figure, state, pictures, language)
+        out = io.BytesIO()
+        canvas.print_png(out)
+    return out.getvalue()
+
+
+def _sweep(figure, state: Mapping, pictures: Sequence[Image.Image], language: str) -> None:
+    first = state["steps"][0]["seed"]
+    one_seed = [(step, pictures[number]) for number, step in enumerate(state["steps"]) if step["seed"] == first]
+    intensities = [step["intensity"] for step, _ in one_seed]
+    left, wide = 0.13, 0.83
+    room = wide / len(one_seed)
+    for number, (step, picture) in enumerate(one_seed):
+        axes = figure.add_axes((left + number * room, 0.72, room * 0.92, 0.13))
+        axes.imshow(picture)
+        axes.axis("off")
+        axes.set_title(f"{step['intensity']:.2f}", fontsize=15, color=QUIET)
+    for row, name in enumerate(SIDES):
+        axes = figure.add_axes((left, 0.62 - row * 0.085, wide, 0.07))
+        axes.set_xlim(0, len(one_seed))
+        axes.set_ylim(0, 1)
+        axes.axis("off")
+        axes.text(-0.05, 0.5, say(f"sweep.short-{name}", language), ha="right", va="center", fontsize=17)
+        for number, (step, _) in enumerate(one_seed):
+            cell = step[name]
+            colour = VERDICTS.get(cell["verdict"], OTHER)
+            axes.add_patch(_box(number + 0.02, 0.04, 0.9, 0.92, colour))
+            words = (
+                f"{MARKS.get(cell['verdict'], '·')} {_shortened(cell['answer'] or '–', max(6, 130 // len(one_seed)))}"
+            )
+            axes.text(number + 0.47, 0.5, words, ha="center", va="center", color="white", fontsize=13)
+    axes = figure.add_axes((left, 0.1, wide, 0.36))
+    axes.grid(color=GRID)
+    axes.plot(intensities, [step["applied"] for step, _ in one_seed], color=QUIET, linestyle="--",
+              label=say("sweep.key-applied", language))  # fmt: skip
+    points = [
+        (step["intensity"], step["robust"]["predicted"])
+        for step in state["steps"]
+        if step["robust"].get("predicted") is not None
+    ]
+    axes.plot(*zip(*points, strict=True) if points else ([], []), "o", color=ACCENT, alpha=0.5, markersize=9)
+    means = {x: mean(value for at, value in points if at == x) for x, _ in points}
+    axes.plot(list(means), list(means.values()), color=ACCENT, linewidth=3, label=say("sweep.key-predicted", language))
+    axes.set_xlabel(say("sweep.axis-strength", language))
+    axes.set_ylabel(say("sweep.axis-predicted", language))
+    axes.legend(frameon=False, loc="upper left")
+
+
+def _heat_maps(figure, state: Mapping, language: str) -> None:
+    cells = {(step["what"], step["intensity"]): step for step in state["steps"] if step["what"]}
+    intensities = sorted({intensity for _, intensity in cells})
+    for place, name in enumerate(SIDES):
+        axes = figure.add_axes((0.2 + place * 0.41, 0.09, 0.36, 0.72))
+        axes.set_xlim(0, len(intensities))
+        axes.set_ylim(len(REGISTRY), 0)
+        axes.set_title(say(f"compare.{name}", language), fontsize=22, pad=12)
+        axes.set_xticks([number + 0.5 for number in range(len(intensities))], [f"{value:.2f}" for value in intensities])
+        labels = [say(entry.label, language) for entry in REGISTRY.values()] if place == 0 else []
+        axes.set_yticks([number + 0.5 for number in range(len(REGISTRY))] if labels else [], labels)
+        axes.tick_params(length=0)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        for row, what in enumerate(REGISTRY):
+            for column, value in enumerate(intensities):
+                cell = cells[what, value][name]
+                axes.add_patch(_box(column + 0.02, row + 0.05, 0.95, 0.9, VERDICTS.get(cell["verdict"], OTHER)))
+                words = f"{MARKS.get(cell['verdict'], '·')} {_shortened(cell['answer'] or '–', 18)}"
+                axes.text(column + 0.5, row + 0.5, words, ha="center", va="center", color="white", fontsize=13)
+
+
+def _box(x: float, y: float, wide: float, high: float, colour: str):
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x, y), wide, high, facecolor=colour, edgecolor="none")
+
+
+def _shortened(text: str, most: int) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"

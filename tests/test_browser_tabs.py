@@ -1,0 +1,162 @@
+"""The tabs and the stage in a real browser, as test_browser.py does it for Compare; and what axe-core says of all."""
+
+import json
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from demo.texts import say
+from tests.browsing import PATIENCE_MS, SIZES, screenshot, wait_until_figures
+
+TWO = ("desktop", "phone")
+
+
+def choose_example(page: Page) -> None:
+    page.locator("#examples button").first.click()
+    expect(page.locator("#question textarea")).not_to_have_value("")
+    expect(page.locator("#preview img").nth(1)).to_be_visible()
+
+
+def open_sweep(page: Page, steps: int) -> None:
+    page.get_by_role("tab", name=say("page.tab-sweep")).click()
+    page.locator("#sweep-steps input[type=number]").fill(str(steps))
+    page.locator("#sweep-steps input[type=number]").blur()
+
+
+def wait_until_swept(page: Page) -> None:
+    expect(page.locator("#sweep-progress")).to_contain_text(re.compile("done after|stopped"))
+    expect(page.locator("#sweep-png")).to_be_enabled()
+    expect(page.locator("#sweep-go")).to_be_enabled()
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds serious or worse, of our own and of Gradio's."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{entry['id']}: {node['html'][:160]}"
+        for entry in found
+        if entry["impact"] in ("serious", "critical")
+        for node in entry["nodes"]
+    ]
+
+
+@pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("phone", "dark")])
+def test_a_sweep_shows_where_it_breaks(open_page, size, scheme, tmp_path):
+    page = open_page(size, scheme)
+    page.get_by_role("tab", name=say("page.tab-sweep")).click()
+    expect(page.locator("#sweep-subject")).to_contain_text(say("sweep.nothing-chosen"))
+    screenshot(page, f"{size}-{scheme}-sweep-empty")
+    page.click("#sweep-choose")
+    choose_example(page)
+    open_sweep(page, 4)
+    expect(page.locator("#sweep-subject img")).to_be_visible()
+    page.click("#sweep-go")
+    wait_until_swept(page)
+    assert page.locator("#sweep-strip li").count() == 4 == page.locator("#sweep-chart .column").count()
+    marks = page.locator("#sweep-chart .cell").evaluate_all("cells => cells.map(cell => cell.classList[1])")
+    assert len(marks) == 8 and set(marks) <= {"right", "wrong", "unread"}
+    tip = page.locator("#sweep-chart .column").nth(2)
+    expect(tip.locator(".tip")).to_be_hidden()
+    tip.focus()
+    expect(tip.locator(".tip")).to_be_visible()
+    expect(tip.locator(".tip")).to_contain_text("0.67")
+    for kind in ("csv", "json", "png"):
+        with page.expect_download(timeout=PATIENCE_MS) as download:
+            page.click(f"#sweep-{kind}")
+        download.value.save_as(tmp_path / f"sweep.{kind}")
+    assert Image.open(tmp_path / "sweep.png").size == (1920, 1080)
+    assert len(json.loads((tmp_path / "sweep.json").read_text(encoding="utf-8"))["steps"]) == 4
+    screenshot(page, f"{size}-{scheme}-sweep")
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+
+
+def test_a_sweep_that_is_stopped_keeps_what_is_there(open_page):
+    page = open_page()
+    choose_example(page)
+    open_sweep(page, 21)
+    page.click("#sweep-go")
+    expect(page.locator("#sweep-chart .cell.right, #sweep-chart .cell.wrong").first).to_be_visible()
+    page.click("#sweep-stop")
+    wait_until_swept(page)
+    expect(page.locator("#sweep-progress")).to_contain_text(say("sweep.stopped"))
+    expect(page.locator("#sweep-chart .cell.open").first).to_be_visible()
+    expect(page.locator("#sweep-chart .cell.right, #sweep-chart .cell.wrong").first).to_be_visible()
+    screenshot(page, "desktop-sweep-stopped")
+
+
+@pytest.mark.parametrize(("size", "hall"), [("hall", "dark"), ("old hall", "bright")])
+def test_on_stage_slides_turn_and_are_asked_by_keys(open_page, size, hall):
+    page = open_page(size, link=f"?present=1&hall={hall}")
+    question = page.locator("#stage-question .asked")
+    expect(question).to_be_visible()
+    expect(page.locator("#stage-counter")).to_contain_text("1 / ")
+    for hidden in ("#recipe-card", "#question-card", "#tabs button[role=tab]", "#ask"):
+        expect(page.locator(hidden).first).to_be_hidden()
+    first = page.locator("#preview img").nth(1).get_attribute("src")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#stage-counter")).to_contain_text("2 / ")
+    expect(page.locator("#preview img").nth(1)).not_to_have_attribute("src", first)
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#stage-counter")).to_contain_text("1 / ")
+
+    page.keyboard.press(" ")
+    expect(page.locator("#robust .panel.open").first).to_be_visible()
+    places = page.locator("#robust .panel").evaluate_all("all => all.map(one => one.getBoundingClientRect().top)")
+    screenshot(page, f"{size.replace(' ', '-')}-{hall}-writing")
+    wait_until_figures_on_stage(page)
+    after = page.locator("#robust .panel").evaluate_all("all => all.map(one => one.getBoundingClientRect().top)")
+    assert after == places, "panels moved while they were read"
+    width, height = SIZES[size]
+    assert page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]") == [
+        width,
+        height,
+    ]
+    screenshot(page, f"{size.replace(' ', '-')}-{hall}")
+    page.keyboard.press("d")
+    expect(page.locator("html")).to_have_attribute("data-hall", "bright" if hall == "dark" else "dark")
+    page.keyboard.press("Escape")
+    expect(page.locator("#ask")).to_be_visible()
+
+
+def wait_until_figures_on_stage(page: Page) -> None:
+    for side in ("baseline", "robust"):
+        expect(page.locator(f"#{side} .figures")).to_contain_text("tokens/s")
+
+
+def test_a_run_is_kept_and_played_back(open_page, tmp_path):
+    page = open_page()
+    choose_example(page)
+    page.click("#ask")
+    wait_until_figures(page)
+    answer = page.locator("#robust [data-block=ANSWER] .answer").inner_text()
+    expect(page.locator("#keep")).to_be_enabled()
+    with page.expect_download() as download:
+        page.click("#keep")
+    download.value.save_as(tmp_path / "run.json")
+
+    page.reload()
+    page.wait_for_selector("#ask")
+    page.set_input_files("#kept input[type=file]", tmp_path / "run.json")
+    expect(page.locator("#status .played")).to_be_visible()
+    expect(page.locator("#robust [data-block=ANSWER] .answer")).to_have_text(answer)
+    expect(page.locator("#preview img").nth(1)).to_be_visible()
+    expect(page.locator("#question textarea")).not_to_have_value("")
+    (tmp_path / "run.json").write_text("{}")
+    page.set_input_files("#kept input[type=file]", tmp_path / "run.json")
+    expect(page.locator("#status .bad")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_any_tab(open_page, scheme):
+    page = open_page("desktop", scheme)
+    choose_example(page)
+    page.click("#ask")
+    wait_until_figures(page)
+    assert not violations(page)
+    open_sweep(page, 3)
+    page.click("#sweep-go")
+    wait_until_swept(page)
+    assert not violations(page)
