@@ -124,9 +124,8 @@ def test_the_card_says_what_was_measured(made):
     ):
         assert line in card, line
     # Three of four by the control, all by the pair.
-    assert re.search(
-        r"\| accuracy, degraded \| 0\.250 \[0\.000, 0\.750\] \|", card.partition("## Against the control")[2]
-    )
+    control = card.partition("## Against the control")[2]
+    assert re.search(r"\| accuracy, degraded \| 0\.250 \[0\.000, 0\.750\] p \d\.\d{3} \|", control)
     making = "python -m training.synthesize CORPUS data/train --count 12345\n"
     making += "python -m training.sft --config x.yaml \\\n    --target chain"
     assert f"12345 samples were drawn from the training pictures. Two CPU cores, no GPU:\n\n```\n{making}\n```" in card
