@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import threading
+from pathlib import Path
 
 from degradations import warm_up
 from demo import page
@@ -24,6 +25,12 @@ def main() -> None:
     # Without host or port Gradio chooses: on a Space by the Space's own variables.
     parser.add_argument("--host", default=os.environ.get("HOST"), help="address to listen on (HOST)")
     parser.add_argument("--port", type=int, default=os.environ.get("PORT"), help="port to listen on (PORT)")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=os.environ.get("DEMO_RESULTS"),
+        help="folder of an evaluation, or of several, for the tab Results (DEMO_RESULTS)",
+    )
     arguments = parser.parse_args()
     try:
         pair = load_pair(spec_from(arguments))
@@ -35,7 +42,7 @@ def main() -> None:
         parser.error(str(error))
     logging.info(pair.notice)
     examples = load_examples()
-    blocks = page.build(pair, examples, annotating)
+    blocks = page.build(pair, examples, annotating, arguments.results)
     options = page.launch_options(examples)
     blocks.launch(server_name=arguments.host, server_port=arguments.port, prevent_thread_lock=True, **options)
     # Only now: launching sets environment variables, which no other thread survives that compiles and reads them.

@@ -159,10 +159,9 @@ def _sha256(name: str) -> str:
 
 def make_copies(job: Job, out: Path, names: dict[str, str], seed: int, format: str) -> list[dict]:
     """The copies of one photo for the benchmark: one type, one seed, three intensities."""
-    degrade_seed = int(np.random.default_rng([seed, job.index]).integers(2**31))
+    kind, degrade_seed = dealt(seed, job.index)
     recipes = {
-        f"images/{name}/{job.stem}": (Recipe({dealt_type(seed, job.index): COPIES[copy]}), degrade_seed)
-        for copy, name in names.items()
+        f"images/{name}/{job.stem}": (Recipe({kind: COPIES[copy]}), degrade_seed) for copy, name in names.items()
     }
     return _make(job, out, recipes, format)
 
@@ -222,6 +221,11 @@ def _read(content: str | Path) -> Image.Image:
         return read_photo(io.BytesIO(base64.b64decode(content)))
     except binascii.Error as error:
         raise PhotoError(f"not base64 ({error})") from error
+
+
+def dealt(seed: int, index: int) -> tuple[str, int]:
+    """The one type of the benchmark's photo `index`, and the seed that all its copies are degraded with."""
+    return dealt_type(seed, index), int(np.random.default_rng([seed, index]).integers(2**31))
 
 
 def dealt_type(seed: int, index: int) -> str:

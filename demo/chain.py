@@ -61,7 +61,7 @@ def read_answer(text: str, options: list[str]) -> int | None:
     if answer in names:
         return names.index(answer)
     leading = re.match(
-        r"(?P<said>(?:the )?(?:answer |option |choice )*(?:is )?[(\[]?)(?P<token>\d{1,3}|[a-z])(?P<end>[)\]]?)"
+        r"(?P<said>(?:the )?(?:(?:answer|option|choice):? )*(?:is:? )?[(\[]?)(?P<token>\d{1,3}|[a-z])(?P<end>[)\]]?)"
         r"(?=$|[,:;)\s]|\.(?!\d))",
         answer,
     )

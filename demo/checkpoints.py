@@ -74,19 +74,25 @@ class Checkpoint:
         """Make the adapter part of the model."""
         self.model = self.model.merge_and_unload()
 
-    def inputs(self, image: Image.Image | Sequence[Image.Image], prompts: Sequence[str]) -> BatchFeature:
+    def inputs(
+        self, image: Image.Image | Sequence[Image.Image | Sequence[Image.Image]], prompts: Sequence[str]
+    ) -> BatchFeature:
         """One row a prompt, all with the same image or each with its own, padded on the left, on the model's device.
+
+        Args:
+            image: one for all, or one a prompt; a sequence of its own for a prompt about several.
 
         Raises:
             ValueError: a prompt is too long for the model, or there are not as many images as prompts.
         """
         if isinstance(image, Image.Image):
-            images = [self._limited(image)] * len(prompts)
+            images = [[self._limited(image)]] * len(prompts)
         else:
-            images = [self._limited(own) for own in image]
+            each = [[own] if isinstance(own, Image.Image) else own for own in image]
+            images = [[self._limited(one) for one in own] for own in each]
         chats = []
         for own, prompt in zip(images, prompts, strict=True):
-            content = [{"type": "image", "image": own}, {"type": "text", "text": prompt}]
+            content = [*({"type": "image", "image": one} for one in own), {"type": "text", "text": prompt}]
             chats.append([{"role": "user", "content": content}])
         try:
             # A visitor's question may name the model's control tokens; it must not write them.

@@ -14,6 +14,7 @@ from demo.examples import Example
 from demo.labels import Labels
 from demo.models import Pair
 from demo.present import stage
+from demo.results import tab as results
 from demo.sweep import endpoints
 from demo.sweep import tab as sweep
 from demo.texts import DEFAULT, LANGUAGES, Text, say
@@ -52,8 +53,18 @@ def launch_options(examples: Sequence[Example] = ()) -> dict:
     }
 
 
-def build(pair: Pair, examples: Sequence[Example] = (), annotating: Service | None = None) -> gr.Blocks:
-    """The page for a pair of models; its queue is set up. Without `annotating` there is no tab for it."""
+def build(
+    pair: Pair,
+    examples: Sequence[Example] = (),
+    annotating: Service | None = None,
+    results_folder: Path | None = None,
+) -> gr.Blocks:
+    """The page for a pair of models; its queue is set up.
+
+    Args:
+        annotating: what the tab Annotate works on; without it there is no such tab.
+        results_folder: what the tab Results shows.
+    """
     bench, labels = api.Workbench(pair), Labels()
     with gr.Blocks(
         title=str(Text("page.title")),
@@ -70,6 +81,8 @@ def build(pair: Pair, examples: Sequence[Example] = (), annotating: Service | No
             if annotating:
                 with _tab("annotate", labels):
                     annotator = annotate.build(annotating, pair, labels)
+            with _tab("results", labels):
+                results.build(results_folder, labels)
         stage.build(page, bench, examples, labels, desk)
         compare.on_load(page)
         if annotating:

@@ -14,10 +14,12 @@ from trl import GRPOConfig, ModelConfig, SFTConfig, TrlParser
 from degradations import REGISTRY, Recipe
 from demo.chain import format_chain
 from tests import tiny
-from training import ablation_plots, ablations, grpo, sft
-from training.ablation_plots import Points, draw
+from training import ablations, grpo, sft
 from training.ablations import Run, read_config
-from training.figures import ERROR, F1, Reply
+from training.evaluation import plots
+from training.evaluation.naming import ERROR, F1
+from training.evaluation.plots import Points, draw
+from training.evaluation.said import Reply
 
 SHIPPED = Path("training/configs/ablations.yaml")
 
@@ -207,15 +209,18 @@ def test_plots_show_more_where_there_is_more(tmp_path):
     states = ["clean", "25 %", "50 %", "100 %"]
     own = {f"accuracy, {state}": some for state in states}
     found = {"states": states, "sides": {"baseline": own, "robust": own}, "by type": {"robust": by_type}}
+    curve = [{"from": 0.2, "to": 0.3, "named": 1, "true": some, "there": some}, {"from": 0.3, "to": 0.4, "named": 0}]
+    curve[1] |= {"true": nothing, "there": nothing}
+    found["calibration"] = {"robust": curve}
     pairs = [(Recipe({"lens blur": 0.5}), Recipe({"lens blur": 0.7})), (Recipe(), Recipe())]
     points = {"robust": Points(pairs, [30, 10])}
     results = {"main": "robust", "sets": {"protocol": found}}
     plain = {path.name: np.asarray(Image.open(path)) for path in draw(tmp_path / "plain", results, points, None)}
-    assert set(plain) == {"intensity.png", "types.png", "tokens.png", "accuracy.png"}
+    assert set(plain) == {"intensity.png", "types.png", "calibration.png", "tokens.png", "accuracy.png"}
     for pixels in plain.values():
         red, _, blue = pixels[..., :3].astype(int).transpose(2, 0, 1)
         assert (blue - red > 60).sum() > 50  # the last run's colour
-    with_head = ablation_plots._types({"robust": by_type}, {"robust": "#0072b2"}, {"figures": {"by type": by_type}})
+    with_head = plots._types({"robust": by_type}, {"robust": "#0072b2"}, {"figures": {"by type": by_type}})
     assert [text.get_text() for text in with_head.legends[0].get_texts()] == ["robust", "large head"]
     direct = {"states": states, "sides": {"robust": own}, "by type": {}}
     drawn = draw(tmp_path / "direct", results | {"sets": {"protocol": direct}}, {}, None)

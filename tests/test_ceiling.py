@@ -13,7 +13,7 @@ from training import ceiling
 from training.ceiling import Head, Seen, best_threshold, learn, load_tower, loss, measure, name, see
 from training.data import TYPES, pixels, read_picture, read_samples
 from training.embedded import EYES, build_model, build_tokenizer
-from training.figures import ERROR, F1, R_DEG
+from training.evaluation.naming import ERROR, F1, R_DEG
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,11 @@
 """Sides, stored answers, results and targets: on tiny models, every command as it is typed."""
 
 import json
+import shutil
 import sys
+import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,11 +20,18 @@ from demo.checkpoints import load
 from demo.settings import PRESETS, Spec
 from tests import tiny
 from tests.pictures import picture
-from training import answers, evaluate, figures
-from training.answers import Asking, Side, fingerprint
+from training import evaluate
 from training.chains import write_chain
-from training.data import read_picture
-from training.targets import TARGETS, check, targets_table
+from training.data import read_picture, read_samples
+from training.evaluation import command_line, length, local, measuring, naming
+from training.evaluation.answers import answer_all
+from training.evaluation.local import fingerprint
+from training.evaluation.published import figures as published_figures
+from training.evaluation.rows import Picture
+from training.evaluation.said import Reply
+from training.evaluation.shards import Shard, gather
+from training.evaluation.sides import PUBLISHED, Asking, Side, published, readme_table
+from training.evaluation.targets import TARGETS, check, targets_table
 
 # --- what is asked for ---
 
@@ -34,6 +44,11 @@ from training.targets import TARGETS, check, targets_table
         ("control=runs/base+runs/control:direct", Side("control", "runs/base", "runs/control", False)),
         ("robust=owner/Robust-R1-RL:chain", Side("robust", "owner/Robust-R1-RL", None, True)),
         ("x=C:/base+C:/a=b:chain", Side("x", "C:/base", "C:/a=b", True)),
+        ("l=owner/vlm:letters", Side("l", "owner/vlm", None, False, True)),
+        ("t=owner/llava,tower=owner/clip:letters", Side("t", "owner/llava", None, False, True, "owner/clip")),
+        ("i=owner/vlm:index", Side("i", "owner/vlm", None, True, by_index=True)),
+        ("u=vlm@http://127.0.0.1:8000/v1", Side("u", "vlm", None, False, url="http://127.0.0.1:8000/v1")),
+        ("u=a/b@https://h/v1:chain", Side("u", "a/b", None, True, url="https://h/v1")),
     ],
 )
 def test_a_side_is_written_in_one_word(text, side):
@@ -42,27 +57,104 @@ def test_a_side_is_written_in_one_word(text, side):
 
 
 @pytest.mark.parametrize(
-    "text", ["runs/base", "=runs/base", "robust=", "robust=runs/base+", "robust=+runs/sft", "a=:chain"]
+    "text",
+    [
+        "runs/base",
+        "=runs/base",
+        "robust=",
+        "robust=runs/base+",
+        "robust=+runs/sft",
+        "a=:chain",
+        "a=b,tower=",
+        "@http://h",
+    ],
 )
 def test_a_side_that_lacks_a_part_is_refused(text):
     with pytest.raises(ValueError, match="NAME=CHECKPOINT"):
         Side.parse(text)
 
 
-def test_a_set_is_called_by_its_folder_unless_it_is_named():
-    assert evaluate.named_folder("data/validation") == ("validation", Path("data/validation"))
-    assert evaluate.named_folder("natural=data/x") == ("natural", Path("data/x"))
+def test_a_set_is_called_by_its_source_unless_it_is_named():
+    assert command_line.named_source("data/validation") == ("validation", "data/validation")
+    assert command_line.named_source("natural=data/x") == ("natural", "data/x")
+    assert command_line.named_source("lcysyzxdxc/R-Bench#test") == ("R-Bench", "lcysyzxdxc/R-Bench#test")
+    assert command_line.named_source("/data/MMStar.tsv") == ("MMStar", "/data/MMStar.tsv")
 
 
 def test_a_preset_is_both_its_sides():
-    arguments = evaluate._parser().parse_args(["--preset", "embedded", "--samples", "data/validation", "--output", "x"])
-    sides, spec = evaluate.chosen(arguments)
+    arguments = command_line.parse("", ["--preset", "embedded", "--samples", "data/validation", "--output", "x"])
+    sides, spec = command_line.chosen(arguments)
     embedded = PRESETS["embedded"]
-    assert spec == embedded and arguments.samples == [("validation", Path("data/validation"))]
+    assert spec == embedded and arguments.samples == [("validation", "data/validation")]
     assert list(map(str, sides)) == [
         f"baseline={embedded.baseline}:direct",
         f"robust={embedded.robust}+{embedded.adapter}:chain",
     ]
+
+
+def test_a_yaml_holds_the_same_options_and_the_command_line_comes_after(tmp_path):
+    told = (
+        "side: [a=x, 'b=y:chain']\nset: z\nbatch-size: 4\nspeed: true\nrenew: false\nrequest: {top_p: 1}\noutput: o\n"
+    )
+    (tmp_path / "run.yaml").write_text(told)
+    words = ["--config", str(tmp_path / "run.yaml"), "--batch-size", "2", "--set", "w"]
+    arguments = command_line.parse("", words)
+    assert [side.name for side in arguments.side] == ["a", "b"] and arguments.request == {"top_p": 1}
+    assert arguments.samples == [("z", "z"), ("w", "w")] and (arguments.batch_size, arguments.speed) == (2, True)
+    assert not arguments.renew
+    with pytest.raises(SystemExit):
+        command_line.parse("", ["--output", "x", "--set", "z"])  # nobody to ask
+
+
+# --- published models ---
+
+
+def test_published_models_are_sides_by_their_names():
+    assert str(Side.parse("robust-r1-rl")) == "Robust-R1 SFT+RL=Jiaqi-hkust/Robust-R1-RL:index"
+    assert str(Side.parse("tecoa")) == "TeCoA=llava-hf/llava-1.5-7b-hf,tower=chs20/tecoa4-clip:letters"
+    served = Side.parse("robust-u1@http://127.0.0.1:8000/v1")
+    assert (served.url, served.by_index, served.tower) == ("http://127.0.0.1:8000/v1", True, None)
+    with pytest.raises(ValueError, match=r"bagel cannot be loaded here .* give bagel@http://HOST:PORT/v1"):
+        published("bagel")
+    known = {name for part in ("R-Bench", "anti-degradation") for name in published_figures()[part]}
+    named = {model.name for model in PUBLISHED.values()}
+    assert known <= named and named - known == {"BAGEL", "Robust-U1"}
+
+
+def test_the_readme_says_of_every_published_model_what_was_checked():
+    assert readme_table() in Path("training/README.md").read_text()
+
+
+def test_prompts_are_those_of_the_models():
+    row = {"question": "Which {thing}?", "options": ["hat", "cat"], "task": "MCQ"}
+    open_row, caption = row | {"options": [], "task": "VQA"}, row | {"options": [], "task": "CAP"}
+    asking = Asking("Look. {question}", 5, Spec("x", "", ""))
+    chain, direct, letters = (Side("s", "x", None, *how) for how in ((True,), (False,), (False, True)))
+    assert asking.prompt(chain, row) == "Look. Which {thing}?\n0. hat\n1. cat"
+    assert asking.prompt(direct, row) == "Which {thing}?\n0. hat\n1. cat"
+    lettered = "Which {thing}?\nA. hat\nB. cat\nAnswer with the letter of the right option alone."
+    assert asking.prompt(letters, row) == lettered
+    assert asking.prompt(letters, open_row) == "Which {thing}?\nAnswer in at most 10 words."
+    assert asking.prompt(letters, caption) == "Which {thing}?"
+
+
+@pytest.mark.parametrize("make", [tiny.qwen, tiny.gemma3, tiny.internvl], ids=lambda make: make.__name__)
+def test_models_of_the_published_classes_are_asked(make, tmp_path):
+    """Several questions in one batch, and one about two pictures, by the classes of the published checkpoints."""
+    checkpoint = load(str(make(tmp_path / "model")), Spec("x", "", "", min_pixels=56 * 56, max_pixels=112 * 112))
+    for number in range(2):
+        Image.fromarray(picture(60, 80, seed=number)).save(tmp_path / f"{number}.png")
+    first, second = (Picture(str(tmp_path / f"{number}.png")) for number in range(2))
+    prompts = ["What?\nA. hat\nB. cat", "And that, then?"]
+    together = local.generate(checkpoint, [[first], [second]], prompts, 3)
+    alone = [
+        local.generate(checkpoint, [[own]], [prompt], 3)[0]
+        for own, prompt in zip((first, second), prompts, strict=True)
+    ]
+    assert [reply.text for reply in together] == [reply.text for reply in alone]
+    one, both = (checkpoint.inputs([[own.read() for own in pair]], ["?"]) for pair in ([first], [first, second]))
+    assert both["input_ids"].shape[1] > one["input_ids"].shape[1]
+    assert len(local.generate(checkpoint, [[first, second]], ["Same?"], 3)) == 1
 
 
 # --- asking tiny models ---
@@ -118,21 +210,29 @@ def ask(monkeypatch, tmp_path):
 
     def run(*words: str, output: str = "evaluation") -> tuple[int, list[dict], Counter]:
         asked = Counter()
-        generate = answers.generate
+        generate = local.generate
 
-        def count(checkpoint, paths, prompts, budget):
-            asked.update(Path(path).parent.name for path in paths)
-            return generate(checkpoint, paths, prompts, budget)
+        def count(checkpoint, pictures, prompts, budget):
+            asked.update(Path(own[0].path).parent.name for own in pictures)
+            return generate(checkpoint, pictures, prompts, budget)
 
         options = ["--max-new-tokens", "5", "--output", str(tmp_path / output), *map(str, words)]
         with monkeypatch.context() as patch:
-            patch.setattr(answers, "generate", count)
+            patch.setattr(local, "generate", count)
             patch.setattr(sys, "argv", ["evaluate", *options])
             status = evaluate.main()
         file = tmp_path / output / "answers.jsonl"
         return status, [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else [], asked
 
     return run
+
+
+def timeless(results: dict) -> str:
+    """Results but for the seconds that answers took, as JSON."""
+    for found in results["sets"].values():
+        for own in [*found["sides"].values(), *found["differences"].values()]:
+            own.pop(length.SECONDS, None)
+    return json.dumps(results)
 
 
 def said(stored: list[dict], side: str) -> dict[tuple, str]:
@@ -164,7 +264,7 @@ def test_every_side_answers_with_its_own_weights(base, adapters, sets, ask, tmp_
     assert one["tokens"] == len(checkpoint.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def test_nothing_is_asked_twice(base, adapters, sets, ask, tmp_path):
+def test_nothing_is_asked_twice(base, adapters, sets, ask, tmp_path, capsys):
     first = ["--side", f"baseline={base}", "--side", f"robust={base}+{adapters[0]}", "--samples", sets / "mixed"]
     _, stored, asked = ask(*first)
     assert asked == {"clean": 6, "degraded": 4} and len(stored) == 10
@@ -178,18 +278,23 @@ def test_nothing_is_asked_twice(base, adapters, sets, ask, tmp_path):
     # A new side, and a new set, whose clean pictures are known.
     more = [*first, "--side", f"other={base}+{adapters[1]}", "--samples", sets / "copies"]
     assert ask(*more)[2] == {"clean": 3, "degraded": 2 + 9, "degraded_25": 9, "degraded_50": 9}
-    # Another budget or another prompt, which the baseline is not asked with.
+    # Another prompt, which the baseline is not asked with, makes another side of this name.
     prompt = tmp_path / "prompt.txt"
     prompt.write_text("{question} In tags.")
-    assert ask(*first, "--prompt-file", prompt)[2] == {"clean": 3, "degraded": 2}
+    status, _, asked = ask(*first, "--prompt-file", prompt)
+    assert (status, asked) == (2, {})
+    assert "holds answers of another robust: its prompt or its budgets changed" in capsys.readouterr().err
+    assert ask(*first, "--prompt-file", prompt, "--renew")[2] == {"clean": 3, "degraded": 2}
+    assert ask(*first)[0] == 2 and ask(*first, "--renew")[2] == {}
     # What a kill leaves: a line that was cut off.
     file = tmp_path / "evaluation" / "answers.jsonl"
     file.write_bytes(b"".join(line.encode() + b"\n" for line in file.read_text().splitlines()[:9])[:-30])
     assert sum(ask(*first)[2].values()) == 2
-    assert json.loads((tmp_path / "evaluation" / "results.json").read_text()) == results
+    again = json.loads((tmp_path / "evaluation" / "results.json").read_text())
+    assert timeless(again) == timeless(results)
 
 
-def test_a_trained_adapter_and_a_changed_picture_are_asked_anew(base, adapters, sets, ask, tmp_path):
+def test_a_trained_adapter_and_a_changed_picture_are_refused_or_asked_anew(base, adapters, sets, ask, tmp_path, capsys):
     adapter, samples = tmp_path / "adapter", tmp_path / "mixed"
     for source, target in ((adapters[0], adapter), (sets / "mixed", samples)):
         for path in source.rglob("*"):
@@ -199,22 +304,117 @@ def test_a_trained_adapter_and_a_changed_picture_are_asked_anew(base, adapters, 
     words = ["--side", f"robust={base}+{adapter}", "--samples", samples]
     assert sum(ask(*words)[2].values()) == 5
     read_picture(samples / "clean" / "2.png").rotate(90).save(samples / "clean" / "2.png")
+    assert ask(*words)[0] == 2
+    assert "holds answers to another mixed: question or picture 2 (clean) changed" in capsys.readouterr().err
+    words.append("--renew")
     assert ask(*words)[2] == {"clean": 1}
     config = json.loads((adapter / "adapter_config.json").read_text())
     (adapter / "adapter_config.json").write_text(json.dumps(config | {"lora_alpha": 2 * config["lora_alpha"]}))
     assert sum(ask(*words)[2].values()) == 5
     weights = load_file(adapter / "adapter_model.safetensors")
     save_file({name: weight * 1.01 for name, weight in weights.items()}, adapter / "adapter_model.safetensors")
+    assert ask(*words[:-1])[0] == 2 and "its weights changed" in capsys.readouterr().err
     assert sum(ask(*words)[2].values()) == 5
+
+
+def test_stored_answers_are_measured_again_without_models_and_pictures(base, adapters, sets, ask, tmp_path, capsys):
+    samples, model = tmp_path / "mixed", tmp_path / "model"
+    shutil.copytree(sets / "mixed", samples)
+    shutil.copytree(base, model)
+    words = ["--side", f"baseline={model}", "--side", f"robust={model}+{adapters[0]}", "--samples", samples]
+    assert ask(*words)[0] == 0
+    folder = tmp_path / "evaluation"
+    before = (folder / "results.json").read_text()
+    (folder / "results.json").unlink()
+    shutil.rmtree(samples)
+    shutil.rmtree(model)
+    status, stored, asked = ask("--rescore")
+    assert (status, asked) == (0, {}) and (folder / "results.json").read_text() == before
+    assert all(set(one) >= {"prompt", "text", "seconds", "tokens", "key"} for one in stored)
+    assert stored[-1]["chain"].keys() == {"types", "answer", "complete"}
+    hashes = json.loads(before)["hashes"]
+    assert set(hashes["sides"]) == {"baseline", "robust"} and len(hashes["sets"]["mixed"]) == 64
+    assert hashes["sides"]["robust"]["weights"] != hashes["sides"]["baseline"]["weights"]
+    # The first one is about the undegraded picture, in both of its states.
+    (folder / "answers.jsonl").write_text("".join(json.dumps(one) + "\n" for one in stored[1:]))
+    assert ask("--rescore")[0] == 2 and "lacks 2 answers of the last run" in capsys.readouterr().err
+    assert ask("--rescore", output="nothing")[0] == 2 and "holds no finished evaluation" in capsys.readouterr().err
+
+
+class Together(Shard):
+    """A process that is a thread."""
+
+    def __init__(self, rank: int, barrier: threading.Barrier):
+        super().__init__(rank, barrier.parties)
+        object.__setattr__(self, "barrier", barrier)
+
+    def wait(self) -> None:
+        self.barrier.wait(900)
+
+
+def test_shards_together_write_what_one_process_writes(base, adapters, sets, tmp_path, monkeypatch):
+    sides = [Side("baseline", str(base), None, False), Side("robust", str(base), str(adapters[0]), True)]
+    rows = {name: read_samples(sets / name) for name in ("mixed", "copies")}
+    asking = Asking("{question} In tags.", 4, Spec("x", "", ""), batch_size=3)
+    alone = answer_all(sides, rows, made(tmp_path / "one"), asking)
+    barrier, found, lock = threading.Barrier(2), {}, threading.Lock()
+
+    def one_at_a_time(function: Callable) -> Callable:  # loading is not meant for threads
+        def locked(*arguments):
+            with lock:
+                return function(*arguments)
+
+        return locked
+
+    monkeypatch.setattr(local.checkpoints, "load", one_at_a_time(local.checkpoints.load))
+    monkeypatch.setattr(local, "add_adapter", one_at_a_time(local.add_adapter))
+
+    def work(rank: int) -> None:
+        found[rank] = answer_all(sides, rows, made(tmp_path / "two"), asking, shard=Together(rank, barrier))
+
+    (tmp_path / "two").mkdir()
+    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    def texts(replies: dict) -> dict:
+        return {
+            place: {state: [reply.text for reply in own] for state, own in states.items()}
+            for place, states in replies.items()
+        }
+
+    assert texts(found[0]) == texts(found[1]) == texts(alone)
+    one, two = (
+        {row["key"]: row["text"] for row in map(json.loads, made(tmp_path / name).read_text().splitlines())}
+        for name in ("one", "two")
+    )
+    assert one == two and not list((tmp_path / "two").glob("answers.*.jsonl"))
+
+
+def made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder / "answers.jsonl"
+
+
+def test_what_a_killed_process_has_written_is_not_lost(tmp_path):
+    table = tmp_path / "answers.jsonl"
+    table.write_text('{"key": "a"}\n{"key": "b"}\n')
+    (tmp_path / "answers.0.jsonl").write_text('{"key": "b"}\n{"key": "c"}\n')
+    (tmp_path / "answers.1.jsonl").write_text('{"key": "d"}\n{"key": "e')
+    gather(table)
+    assert [json.loads(line)["key"] for line in table.read_text().splitlines()] == ["a", "b", "c", "d"]
+    assert list(tmp_path.glob("answers.*.jsonl")) == []
 
 
 def test_a_fingerprint_is_the_same_beside_other_adapters(base, adapters):
     asking = Asking("{question}", 5, Spec("x", "", ""))
     checkpoint = load(str(base), asking.spec)
     plain = fingerprint(checkpoint, None, "{question}", asking)
-    answers.add_adapter(checkpoint, str(adapters[0]), "one")
+    local.add_adapter(checkpoint, str(adapters[0]), "one")
     alone = fingerprint(checkpoint, "one", "{question}", asking)
-    answers.add_adapter(checkpoint, str(adapters[1]), "two")
+    local.add_adapter(checkpoint, str(adapters[1]), "two")
     assert fingerprint(checkpoint, None, "{question}", asking) == plain
     assert fingerprint(checkpoint, "one", "{question}", asking) == alone
     others = [
@@ -258,7 +458,7 @@ def test_what_cannot_be_measured_is_told(words, reason, base, sets, ask, capsys)
 def test_results_hold_every_figure_and_the_tables_show_them(base, adapters, sets, ask, tmp_path, capsys):
     data = tmp_path / "data"
     data.symlink_to(sets / "mixed")
-    rows = evaluate.read_samples(sets / "mixed")
+    rows = read_samples(sets / "mixed")
     chains = [{"id": row["id"], "chain": write_chain(row, seed=0), "writer": "truth"} for row in rows]
     (sets / "mixed" / "chains.jsonl").write_text("".join(json.dumps(chain) + "\n" for chain in chains))
     words = [
@@ -281,7 +481,7 @@ def test_results_hold_every_figure_and_the_tables_show_them(base, adapters, sets
         assert own["value"] == (None if one is None or other is None else pytest.approx(one - other))
     written = results["data"]["train"]
     assert written["samples"] == 3 and written["types F1"]["value"] == 1 and written["chains complete"]["value"] == 1
-    assert written[figures.HEAVY_TOKENS]["value"] is None and written[figures.MILD_TOKENS]["value"] > 20
+    assert written[length.HEAVY_TOKENS]["value"] is None and written[length.MILD_TOKENS]["value"] > 20
     assert set(results["speed"]) <= {"baseline", "robust"} and all(speed > 0 for speed in results["speed"].values())
     text = (tmp_path / "evaluation" / "results.md").read_text()
     assert text in capsys.readouterr().out
@@ -297,16 +497,16 @@ def test_results_hold_every_figure_and_the_tables_show_them(base, adapters, sets
 
 
 def test_groups_are_told_apart_where_there_are_enough(monkeypatch):
-    monkeypatch.setattr(evaluate, "SMALLEST_GROUP", 2)
-    assert evaluate._groups(["a", "b", "b", "c", "c", "c"]) == {"c": [3, 4, 5], "b": [1, 2]}
-    assert evaluate._groups(["a", "a"]) == {}
+    monkeypatch.setattr(measuring, "SMALLEST_GROUP", 2)
+    assert measuring._groups(["a", "b", "b", "c", "c", "c"]) == {"c": [3, 4, 5], "b": [1, 2]}
+    assert measuring._groups(["a", "a"]) == {}
     rows = [
         {"id": n, "image": "", "clean": "x", "recipe": "none", "options": ["cat", "dog"], "answer": "cat"}
         | {"kind": kind, "source": "s", "made_of": [], "answer_index": 0}
         for n, kind in enumerate(("object", "garment", "object", "garment"))
     ]
-    replies = {("b", "v"): {"clean": [figures.Reply(text, 1) for text in ("cat", "dog", "cat", "cat")]}}
-    found = evaluate.measure([Side("b", "x", None, False)], {"v": rows}, replies)["v"]
+    replies = {("b", "v"): {"clean": [Reply(text, 1) for text in ("cat", "dog", "cat", "cat")]}}
+    found = measuring.measure([Side("b", "x", None, False)], {"v": rows}, replies)["v"]
     assert found["by source"] == {} and list(found["by kind"]) == ["object", "garment"]
     told = {kind: own["sides"]["b"]["accuracy, clean"]["value"] for kind, own in found["by kind"].items()}
     assert told == {"object": 1.0, "garment": 0.5}
@@ -329,7 +529,7 @@ def results_with(own: dict, less_sft: dict, copies_less_baseline: dict) -> dict:
     return {
         "main": "robust",
         "sets": {"validation": validation, "protocol": protocol},
-        "data": {"train": {figures.GROWTH: figure(50.0)}},
+        "data": {"train": {length.GROWTH: figure(50.0)}},
         "speed": {"baseline": 120.0, "robust": 99.0},
         "megabytes": 40.0,
     }
@@ -337,19 +537,19 @@ def results_with(own: dict, less_sft: dict, copies_less_baseline: dict) -> dict:
 
 ACCURACIES = ("accuracy, degraded", "accuracy, clean")
 REACHED = results_with(
-    {figures.CHAINS_COMPLETE: 0.99, figures.F1: 0.85, figures.ERROR: 0.1, figures.TOTALS: 0.9, figures.GROWTH: 0.1},
+    {naming.CHAINS_COMPLETE: 0.99, naming.F1: 0.85, naming.ERROR: 0.1, naming.TOTALS: 0.9, length.GROWTH: 0.1},
     {
-        figures.R_DEG: 0.15,
-        figures.ERROR: -0.001,
-        figures.TOKENS: 0.0,
+        naming.R_DEG: 0.15,
+        naming.ERROR: -0.001,
+        length.TOKENS: 0.0,
         "accuracy, degraded": 0.0,
         "accuracy, clean": 0.0,
     },
     {"accuracy, 100 %": 0.06, "accuracy, clean": -0.01, "drop from clean to 100 %": -0.001},
 )
 MISSED = results_with(
-    {figures.CHAINS_COMPLETE: 0.98, figures.F1: 0.84, figures.ERROR: 0.11, figures.TOTALS: 0.89, figures.GROWTH: 0.0},
-    {figures.R_DEG: 0.14, figures.ERROR: 0.0, figures.TOKENS: 0.1, **dict.fromkeys(ACCURACIES, -0.1)},
+    {naming.CHAINS_COMPLETE: 0.98, naming.F1: 0.84, naming.ERROR: 0.11, naming.TOTALS: 0.89, length.GROWTH: 0.0},
+    {naming.R_DEG: 0.14, naming.ERROR: 0.0, length.TOKENS: 0.1, **dict.fromkeys(ACCURACIES, -0.1)},
     {"accuracy, 100 %": 0.05, "accuracy, clean": -0.02, "drop from clean to 100 %": 0.0},
 )
 

@@ -1,37 +1,30 @@
 """The figures of an evaluation and their intervals, by hand."""
 
+from math import comb
+
 import numpy as np
 import pytest
 
 from degradations import REGISTRY, Recipe
 from demo.chain import format_chain
-from training import figures
-from training.figures import (
-    CLEAN,
-    DEGRADED,
-    ERROR,
-    F1,
-    GROWTH,
-    HEAVY_TOKENS,
-    INVENTIONS,
-    LENGTHS,
-    MILD_TOKENS,
-    R_DEG,
-    TOKENS,
-    TOTALS,
+from training.evaluation import choice, naming
+from training.evaluation.figures import columns, figures, figures_by_type, figures_of
+from training.evaluation.length import GROWTH, HEAVY_TOKENS, LENGTHS, MILD_TOKENS, SECONDS, TOKENS
+from training.evaluation.naming import BIAS, ERROR, F1, INVENTIONS, R_DEG, TOTALS
+from training.evaluation.open_answers import JUDGE, PROXY, grade_of, kept_of, proxy_grade
+from training.evaluation.resampling import (
+    Columns,
     Figure,
-    Reply,
-    applied,
-    columns,
     differences,
-    figures_by_type,
+    exchanges,
     intervals,
-    photo_of,
-    picture_of,
-    states_of,
-    table,
+    p_values,
+    sums_of,
     weights,
 )
+from training.evaluation.rows import CLEAN, DEGRADED, applied, photo_of, picture_of, states_of
+from training.evaluation.said import Reply
+from training.evaluation.tables import latex, table, turned
 
 
 def row(number: int, recipe: str = "none", answer: str = "cat", **changes) -> dict:
@@ -48,8 +41,8 @@ def chain(recipe: str, answer: str, tokens: int = 10) -> Reply:
     return Reply(format_chain(Recipe.parse(recipe), "a", "b", "c", answer), tokens)
 
 
-def values(own: figures.Columns, photos: list) -> dict[str, float]:
-    return {name: resampled[0] for name, resampled in figures.figures(own, weights(photos)).items()}
+def values(own: Columns, photos: list) -> dict[str, float]:
+    return {name: resampled[0] for name, resampled in figures(own, weights(photos)).items()}
 
 
 # --- resampling ---
@@ -141,6 +134,7 @@ def test_the_figures_of_a_chain_by_hand():
         "types precision": pytest.approx(2 / 3),
         "types recall": pytest.approx(2 / 3),
         ERROR: pytest.approx((0.2 + 0.1) / 2),
+        BIAS: pytest.approx((0.2 + 0.1) / 2),
         # true 0.9 0 0.2, said 0.7 0.1 0.3
         TOTALS: pytest.approx(np.corrcoef([0.9, 0, 0.2], [0.7, 0.1, 0.3])[0, 1]),
         # a hit and a miss; an invention; a hit
@@ -154,8 +148,14 @@ def test_the_figures_of_a_chain_by_hand():
         "accuracy, clean": 0.5,
         "accuracy, degraded": 0.5,
         "drop from clean to degraded": 0,
+        "relative robustness, degraded": 0.5,  # the first; the second was wrong on the clean picture, too
         "no option named, clean": 0,
         "no option named, degraded": 0.5,
+        "accuracy by VLMEvalKit's rules, clean": 0,  # it finds no letter in these chains
+        "accuracy by VLMEvalKit's rules, degraded": 0,
+        grade_of(PROXY, CLEAN): 0,
+        grade_of(PROXY, DEGRADED): 0,
+        kept_of(PROXY, DEGRADED): 0,
     }
 
 
@@ -166,8 +166,14 @@ def test_the_text_of_a_direct_answer_is_the_answer():
         "accuracy, clean": 0.5,
         "accuracy, degraded": 0,
         "drop from clean to degraded": 0.5,
+        "relative robustness, degraded": 0,
         "no option named, clean": 0,
         "no option named, degraded": 0.5,
+        "accuracy by VLMEvalKit's rules, clean": 0.5,
+        "accuracy by VLMEvalKit's rules, degraded": 0,
+        grade_of(PROXY, CLEAN): 0,  # "dog" for "cat"
+        grade_of(PROXY, DEGRADED): 1,
+        kept_of(PROXY, DEGRADED): 0,
     }
 
 
@@ -199,7 +205,7 @@ def test_chains_grow_from_mild_to_heavy():
 def test_without_variation_there_is_no_correlation():
     rows = [row(number, "graffiti(0.3)") for number in range(5)]
     own = columns(rows, {DEGRADED: [chain("graffiti(0.3)", "cat")] * 5}, chain=True)
-    found = intervals(figures.figures(own, weights(range(5))))
+    found = intervals(figures(own, weights(range(5))))
     assert found[TOTALS]["value"] is None and found[LENGTHS]["value"] is None
 
 
@@ -219,7 +225,7 @@ def test_differences_are_paired():
     rows, photos = [row(number) for number in range(200)], weights(range(200))
     better = [Reply("cat" if number % 2 or number < 20 else "dog", 1) for number in range(200)]
     worse = [Reply("cat" if number % 2 else "dog", 1) for number in range(200)]
-    sides = [figures.figures(columns(rows, {CLEAN: said}, chain=False), photos) for said in (better, worse)]
+    sides = [figures(columns(rows, {CLEAN: said}, chain=False), photos) for said in (better, worse)]
     gain = Figure.of(differences(*sides)["accuracy, clean"])
     assert gain.value == pytest.approx(0.05) and 0 < gain.low < 0.05 < gain.high < 0.1
     alone = Figure.of(sides[0]["accuracy, clean"])
@@ -229,8 +235,8 @@ def test_differences_are_paired():
 
 
 def test_only_what_both_sides_have_differs():
-    one = figures.figures(columns(ROWS, SAID, chain=True), weights([0, 1, 2]))
-    other = figures.figures(columns(ROWS, SAID, chain=False), weights([0, 1, 2]))
+    one = figures(columns(ROWS, SAID, chain=True), weights([0, 1, 2]))
+    other = figures(columns(ROWS, SAID, chain=False), weights([0, 1, 2]))
     assert set(differences(one, other)) == set(other)
 
 
@@ -245,3 +251,114 @@ def test_a_table_shows_every_row_of_any_column():
 
 
 HALF = {"value": 0.5, "low": 0.25, "high": -0.0001}
+
+
+# --- open answers ---
+
+
+def test_the_proxy_counts_words():
+    assert proxy_grade("The sandwich was wrapped in foil.", ["foil"], "VQA") == 1
+    assert proxy_grade("some foils", ["a tin foil"], "VQA") == 0.5
+    assert proxy_grade("", ["foil"], "VQA") == 0
+    # Two of three words of either side, and nothing of the other reference.
+    assert proxy_grade("a black cat sleeps", ["the black cat sits", "two dogs"], "CAP") == pytest.approx(2 / 3 / 2)
+
+
+def test_a_judges_grades_are_figures_of_their_own():
+    rows = [row(n) | {"options": [], "answer_index": None, "answer": "foil"} for n in range(3)]
+    said = {
+        CLEAN: [Reply("foil", 1, grade=1.0), Reply("tin", 1, grade=0.5), Reply("x", 1)],
+        DEGRADED: [Reply("foil", 1, grade=0.8, agreement=0.5), Reply("tin", 1, grade=0.0, agreement=1.0), Reply("", 0)],
+    }
+    found = values(columns(rows, said, chain=False), [0, 1, 2])
+    assert found[grade_of(JUDGE, DEGRADED)] == pytest.approx(0.4)
+    assert found[kept_of(JUDGE, DEGRADED)] == pytest.approx((0.5 * 1.0 + 1.0 * 0.5) / 2)
+    assert found[f"without a grade of the judge, {DEGRADED}"] == pytest.approx(1 / 3)
+    assert found[grade_of(PROXY, DEGRADED)] == pytest.approx(1 / 3)
+    without = {state: [Reply(one.text, one.tokens) for one in own] for state, own in said.items()}
+    assert not [name for name in values(columns(rows, without, chain=False), [0, 1, 2]) if name.startswith(JUDGE)]
+
+
+# --- robustness, time, calibration ---
+
+
+def test_relative_robustness_is_right_and_kept():
+    rows = [row(n) for n in range(4)]
+    clean, degraded = ["cat", "cat", "dog", "no idea"], ["cat", "dog", "dog", "no idea"]
+    said = {CLEAN: [Reply(t, 1) for t in clean], DEGRADED: [Reply(t, 1) for t in degraded]}
+    found = values(columns(rows, said, chain=False), range(4))
+    assert found[choice.accuracy_of(DEGRADED)] == 0.25 and found[choice.relative_of(DEGRADED)] == 0.25
+    assert found[choice.accuracy_of(CLEAN)] == 0.5
+
+
+def test_seconds_are_those_that_were_measured():
+    rows = [row(n) for n in range(3)]
+    said = {DEGRADED: [Reply("cat", 1, 0.5), Reply("cat", None, 1.5), Reply("cat", 4)]}
+    found = values(columns(rows, said, chain=False), range(3))
+    assert found[SECONDS] == 1.0 and found[TOKENS] == 2.5
+
+
+def test_the_calibration_curve_by_hand():
+    rows = [row(n, recipe) for n, recipe in enumerate(("lens blur(0.5), graffiti(0.4)", "graffiti(0.2)", "none"))]
+    said = {
+        DEGRADED: [
+            chain("lens blur(0.72), graffiti(0.31)", ""),
+            chain("graffiti(0.39)", ""),
+            chain("scan lines(1.0)", ""),
+        ]
+    }
+    own = columns(rows, said, chain=True)
+    curve = naming.calibration(sums_of(own, weights(range(3))), [DEGRADED])
+    told = {round(one["from"], 1): (one["named"], one["true"]["value"], one["there"]["value"]) for one in curve}
+    assert told[0.3] == (2, pytest.approx(0.3), 1) and told[0.7] == (1, pytest.approx(0.5), 1)
+    assert told[0.9] == (1, None, 0) and told[0.0] == (0, None, None)
+    found = values(own, range(3))
+    assert found[BIAS] == pytest.approx((0.22 - 0.09 + 0.19) / 3) and found[ERROR] == pytest.approx(
+        (0.22 + 0.09 + 0.19) / 3
+    )
+
+
+# --- the paired test ---
+
+
+def exact(better: int, worse: int) -> float:
+    """McNemar's exact p, two-sided."""
+    n, k = better + worse, max(better, worse)
+    return min(1.0, 2 * sum(comb(n, i) for i in range(k, n + 1)) / 2**n)
+
+
+@pytest.mark.parametrize(("better", "worse"), [(9, 1), (12, 5), (5, 5), (20, 3)])
+def test_p_is_that_of_the_exact_test_where_photos_differ_by_one_answer(better, worse):
+    count = better + worse + 40
+    rows = [row(number) for number in range(count)]
+    one = ["cat"] * better + ["dog"] * worse + ["cat"] * 40
+    other = ["dog"] * better + ["cat"] * worse + ["cat"] * 40
+    cells = [columns(rows, {CLEAN: [Reply(text, 1) for text in said]}, chain=False) for said in (one, other)]
+    p = p_values(*cells, figures_of, exchanges(range(count), resamples=20000))["accuracy, clean"]
+    assert p == pytest.approx(exact(better, worse), abs=0.012)
+
+
+def test_p_of_sides_that_are_alike_is_one_and_of_nothing_none():
+    own = columns(ROWS, SAID, chain=True)
+    p = p_values(own, own, figures_of, exchanges([0, 1, 2], resamples=50))
+    assert p[F1] == 1 and p[GROWTH] is None
+    assert str(Figure(0.05, 0.01, 0.09, 0.0004)) == "0.050 [0.010, 0.090] p <0.001"
+
+
+def test_answers_to_one_photo_are_exchanged_together():
+    drawn = exchanges(["a", "a", "b"], resamples=200)
+    assert drawn.shape == (201, 3) and not drawn[0].any() and (drawn[:, 0] == drawn[:, 1]).all()
+    assert {tuple(one) for one in drawn[1:]} == {(0, 0, 0), (0, 0, 1), (1, 1, 0), (1, 1, 1)}
+
+
+# --- tables ---
+
+
+def test_a_latex_table_holds_the_same_and_escapes():
+    text = latex({"50 %": {"a_b": 0.5}, "R&D": {"a_b": HALF}}, caption="~ 100 %")
+    assert r"a\_b & 0.500 & 0.500 [0.250, 0.000] \\" in text and r" & 50 \% & R\&D \\" in text
+    assert r"\caption{\textasciitilde{} 100 \%}" in text and text.count("{") == text.count("}")
+
+
+def test_rows_become_columns():
+    assert turned({"x": {"a": 1}, "y": {"a": 2, "b": 3}}) == {"a": {"x": 1, "y": 2}, "b": {"x": None, "y": 3}}

@@ -10,9 +10,10 @@ from safetensors.numpy import save_file
 
 from degradations import Recipe
 from demo.chain import format_chain
-from training import ceiling, evaluate, release
-from training.answers import Side
-from training.figures import Reply
+from training import ceiling, release
+from training.evaluation import command_line, measuring
+from training.evaluation.said import Reply
+from training.evaluation.sides import Side
 
 COMMANDS = """# Training
 
@@ -71,7 +72,7 @@ def made(tmp_path):
     }
     results = {
         "main": "robust", "sides": list(map(str, sides)), "resamples": 2000, "data": {}, "speed": {"robust": 150.0},
-        "sets": evaluate.measure(sides, {"validation": rows}, replies),
+        "sets": measuring.measure(sides, {"validation": rows}, replies),
     }  # fmt: skip
     head = {
         "measured on": "data/validation", "things": {}, "learned from": {"count": 21500},
@@ -123,9 +124,8 @@ def test_the_card_says_what_was_measured(made):
     ):
         assert line in card, line
     # Three of four by the control, all by the pair.
-    assert re.search(
-        r"\| accuracy, degraded \| 0\.250 \[0\.000, 0\.750\] \|", card.partition("## Against the control")[2]
-    )
+    control = card.partition("## Against the control")[2]
+    assert re.search(r"\| accuracy, degraded \| 0\.250 \[0\.000, 0\.750\] p \d\.\d{3} \|", control)
     making = "python -m training.synthesize CORPUS data/train --count 12345\n"
     making += "python -m training.sft --config x.yaml \\\n    --target chain"
     assert f"12345 samples were drawn from the training pictures. Two CPU cores, no GPU:\n\n```\n{making}\n```" in card
@@ -178,6 +178,6 @@ def test_the_documentation_names_every_stage_as_it_is_called():
     assert release._count(release.commands(release.README, release.MADE)).isdigit()
     joined = release.commands(release.README, release.MEASURED).replace("\\\n", " ")
     command = next(line for line in joined.splitlines() if "training.evaluate" in line and "--side" in line)
-    arguments = evaluate._parser().parse_args(shlex.split(command)[3:])
+    arguments = command_line.parse("", shlex.split(command)[3:])
     assert [side.name for side in arguments.side] == ["baseline", "control", "sft", "robust"]
     assert {"validation", "natural", "protocol"} == {name for name, _ in arguments.samples}

@@ -25,12 +25,14 @@ import yaml
 from degradations.files import write_whole
 from degradations.jobs import SETTINGS, StoppedError, alone_in
 from demo import checkpoints, models, settings
-from training import figures
-from training.ablation_plots import Points, draw
-from training.answers import CHAIN, DIRECT, Asking, Side, answer_all
 from training.data import read_samples
-from training.evaluate import ANSWERS, RESULTS, measure
-from training.figures import TOKENS, accuracy_of, table
+from training.evaluation import length, naming
+from training.evaluation.answers import answer_all
+from training.evaluation.choice import accuracy_of
+from training.evaluation.measuring import ANSWERS, RESULTS, measure
+from training.evaluation.plots import Points, draw
+from training.evaluation.sides import CHAIN, DIRECT, Asking, Side
+from training.evaluation.tables import table
 
 REPORT = "ablations.md"
 
@@ -181,7 +183,8 @@ def compare(config: Mapping[str, Any], runs: list[Run]) -> str:
     sides = [run.side() for run in runs]
     sets = {name: read_samples(Path(folder), config.get("limit")) for name, folder in config["samples"].items()}
     with alone_in(output):
-        replies = answer_all(sides, sets, output / ANSWERS, asking)
+        # A run that was trained on is asked anew under its name.
+        replies = answer_all(sides, sets, output / ANSWERS, asking, renew=True)
         results = {"main": sides[-1].name, "sides": list(map(str, sides)), "sets": measure(sides, sets, replies)}
         write_whole(output / RESULTS, (json.dumps(results, indent=2) + "\n").encode())
         text = report(results)
@@ -197,7 +200,7 @@ def compare(config: Mapping[str, Any], runs: list[Run]) -> str:
     return text
 
 
-SHOWN = (figures.F1, figures.ERROR, figures.TOTALS, figures.R_DEG, TOKENS, figures.GROWTH)
+SHOWN = (naming.F1, naming.ERROR, naming.TOTALS, naming.R_DEG, length.TOKENS, length.GROWTH)
 
 
 def report(results: Mapping) -> str:

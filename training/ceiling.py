@@ -30,26 +30,20 @@ from transformers import AutoModelForImageTextToText, set_seed
 
 from degradations import Recipe
 from degradations.files import write_whole
-from training import figures
 from training.data import TYPES, cached, pixels, read_picture, read_samples, targets
 from training.embedded import EYES, IMAGE_SIZE, build_model, build_tokenizer, imagenet_classifier, load_eyes
+from training.evaluation import naming
+from training.evaluation.figures import columns, figures, figures_by_type
+from training.evaluation.resampling import intervals, weights
+from training.evaluation.rows import DEGRADED, photo_of, picture_of, states_of
+from training.evaluation.said import Reply
+from training.evaluation.tables import table
 from training.exchange import class_things
-from training.figures import (
-    DEGRADED,
-    Reply,
-    columns,
-    figures_by_type,
-    intervals,
-    photo_of,
-    picture_of,
-    states_of,
-    table,
-)
 from training.folding import fold
 
 CEILING = "ceiling.json"
 THRESHOLDS = np.arange(0.05, 0.96, 0.01)
-TOLD = (figures.F1, figures.PRECISION, figures.RECALL, figures.ERROR, figures.TOTALS, figures.R_DEG)
+TOLD = (naming.F1, naming.PRECISION, naming.RECALL, naming.ERROR, naming.TOTALS, naming.R_DEG)
 
 
 @dataclass(frozen=True)
@@ -179,9 +173,9 @@ def name(head: Head, seen: Seen, threshold: float) -> list[Recipe]:
 def measure(rows: Sequence[dict], recipes: Sequence[Recipe]) -> dict:
     """The figures of `training.evaluate` for degraded pictures, of recipes without any words."""
     replies = [Reply(f"<TYPE>{recipe}<TYPE_END>", 0) for recipe in recipes]
-    told, weights = columns(rows, {DEGRADED: replies}, chain=True), figures.weights([photo_of(row) for row in rows])
-    found = figures.figures(told, weights)
-    by_type = {kind: intervals(own) for kind, own in figures_by_type(told, weights).items()}
+    told, drawn = columns(rows, {DEGRADED: replies}, chain=True), weights([photo_of(row) for row in rows])
+    found = figures(told, drawn)
+    by_type = {kind: intervals(own) for kind, own in figures_by_type(told, drawn).items()}
     return {"samples": len(rows), **intervals({key: found[key] for key in TOLD}), "by type": by_type}
 
 
@@ -209,7 +203,7 @@ def measure_things(tower: nn.Module, sets: Mapping[str, Path]) -> dict[str, dict
         rows = [row for row in read_samples(folder) if row["kind"] in ("object", "other") and row["options"]]
         if rows:
             told = columns(rows, recognise(tower, rows), chain=False)
-            own = figures.figures(told, figures.weights([photo_of(row) for row in rows]))
+            own = figures(told, weights([photo_of(row) for row in rows]))
             accuracies = {key: value for key, value in own.items() if key.startswith("accuracy")}
             found[name] = {"questions": len(rows), **intervals(accuracies)}
     return found
@@ -219,7 +213,7 @@ def report(result: dict) -> str:
     """The ceiling as Markdown."""
     overall = {key: value for key, value in result["figures"].items() if key != "by type"}
     types = result["figures"]["by type"]
-    heads = {key: {kind: own[key] for kind, own in types.items()} for key in (figures.F1, figures.ERROR)}
+    heads = {key: {kind: own[key] for kind, own in types.items()} for key in (naming.F1, naming.ERROR)}
     tables = [table({"large head": overall}), table(heads)]
     if result["things"]:
         tables += [

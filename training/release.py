@@ -21,9 +21,9 @@ from safetensors.numpy import load_file
 from degradations.jobs import SETTINGS
 from demo.settings import EMBEDDED
 from training import ceiling as ceilings
-from training.answers import Side
-from training.evaluate import report
-from training.figures import table
+from training.evaluation.report import report
+from training.evaluation.sides import Side
+from training.evaluation.tables import table
 
 CONTROL = "control"
 NOTICE, README = (Path(__file__).with_name(name) for name in ("NOTICE", "README.md"))

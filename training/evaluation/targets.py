@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from training import figures
-from training.figures import CLEAN, DEGRADED, STATES, accuracy_of, drop_to, shown
+from training.evaluation import length, naming
+from training.evaluation.choice import accuracy_of, drop_to
+from training.evaluation.rows import CLEAN, DEGRADED, STATES
+from training.evaluation.tables import shown
 
 BASELINE, SFT = "baseline", "sft"
 """What the sides are called that the degradation-aware one is measured against."""
@@ -42,16 +44,16 @@ class Target:
 
 
 TARGETS = (
-    Target("five blocks in order: at least 99 %", figures.CHAINS_COMPLETE, least=0.99),
-    Target("types F1: at least 0.85", figures.F1, least=0.85),
-    Target("mean intensity error: at most 0.10", figures.ERROR, most=0.10),
-    Target("predicted and true total intensity: correlation at least 0.9", figures.TOTALS, least=0.9),
-    Target("GRPO less its SFT start: r_deg at least 0.15", figures.R_DEG, against=SFT, least=0.15),
-    Target("GRPO less its SFT start: intensity error lower", figures.ERROR, against=SFT, below=0),
-    Target("GRPO less its SFT start: tokens no more", figures.TOKENS, against=SFT, most=0),
+    Target("five blocks in order: at least 99 %", naming.CHAINS_COMPLETE, least=0.99),
+    Target("types F1: at least 0.85", naming.F1, least=0.85),
+    Target("mean intensity error: at most 0.10", naming.ERROR, most=0.10),
+    Target("predicted and true total intensity: correlation at least 0.9", naming.TOTALS, least=0.9),
+    Target("GRPO less its SFT start: r_deg at least 0.15", naming.R_DEG, against=SFT, least=0.15),
+    Target("GRPO less its SFT start: intensity error lower", naming.ERROR, against=SFT, below=0),
+    Target("GRPO less its SFT start: tokens no more", length.TOKENS, against=SFT, most=0),
     Target("GRPO less its SFT start: accuracy on degraded not lower", accuracy_of(DEGRADED), against=SFT, least=0),
     Target("GRPO less its SFT start: accuracy on clean not lower", accuracy_of(CLEAN), against=SFT, least=0),
-    Target("output: tokens of heavily above those of mildly degraded", figures.GROWTH, above=0),
+    Target("output: tokens of heavily above those of mildly degraded", length.GROWTH, above=0),
     Target("accuracy at 100 % less the baseline's: at least 6 points", accuracy_of(FULL), FULL, BASELINE, least=0.06),
     Target("accuracy on clean less the baseline's: at least -1 point", accuracy_of(CLEAN), FULL, BASELINE, least=-0.01),
     Target("drop from clean to 100 % less the baseline's: smaller", drop_to(FULL), FULL, BASELINE, below=0),
@@ -87,7 +89,7 @@ def _of_sets(results: Mapping) -> Iterator[dict]:
 
 
 def _of_the_rest(results: Mapping) -> Iterator[dict]:
-    data = {name: written[figures.GROWTH] for name, written in results["data"].items()} or {None: None}
+    data = {name: written[length.GROWTH] for name, written in results["data"].items()} or {None: None}
     for name, figure in data.items():
         yield _row("data: tokens of heavily above those of mildly degraded", name, figure, lambda value: value > 0)
     for side, speed in (results.get("speed") or {None: None}).items():

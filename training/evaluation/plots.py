@@ -1,4 +1,4 @@
-"""The plots of `training.ablations`, as PNG."""
+"""The plots of an evaluation, as PNG: intensities, types, calibration, tokens, accuracy."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,10 @@ from matplotlib.figure import Figure
 
 from degradations import REGISTRY, Recipe
 from demo.chain import parse_chain
-from training.figures import CLEAN, ERROR, F1, STATES, Reply, accuracy_of, applied
+from training.evaluation.choice import accuracy_of
+from training.evaluation.naming import ERROR, F1
+from training.evaluation.rows import CLEAN, STATES, applied
+from training.evaluation.said import Reply
 
 STYLE = {
     "font.size": 13, "axes.titlesize": 13, "text.parse_math": False, "axes.spines.top": False,
@@ -36,25 +39,30 @@ class Points:
 
     @classmethod
     def of(cls, rows: Sequence[Mapping], replies: Mapping[str, Sequence[Reply]]) -> "Points":
-        damaged = {state: said for state, said in replies.items() if state != CLEAN}
-        pairs = [
-            (applied(row, state), parse_chain(reply.text).recipe)
-            for state, said in damaged.items()
+        """Pictures of which nobody knows what was done to them are left out."""
+        told = [
+            (recipe, reply)
+            for state, said in replies.items()
+            if state != CLEAN
             for row, reply in zip(rows, said, strict=True)
+            if (recipe := applied(row, state)) is not None
         ]
-        return cls(pairs, [reply.tokens for said in damaged.values() for reply in said])
+        pairs = [(recipe, parse_chain(reply.text).recipe) for recipe, reply in told]
+        return cls(pairs, [reply.tokens or 0 for _, reply in told])
 
 
 def draw(folder: Path, results: Mapping, points: Mapping[str, Points], ceiling: Mapping | None) -> list[Path]:
     """Write the plots that there is something for; returns their paths.
 
     Args:
-        results: as `training.ablations` writes them; types and intensities are those of its first set.
-        points: name -> points of the sides that write chains, on the first set.
+        results: as `training.evaluate` writes them; types and intensities are those of the first set that has some.
+        points: name -> points of the sides that write chains, on that set.
         ceiling: what `training.ceiling` wrote.
     """
     folder.mkdir(parents=True, exist_ok=True)
     main, first = results["main"], next(iter(results["sets"].values()))
+    first = results["sets"].get(results.get("drawn"), first)
+    points = {name: own for name, own in points.items() if own.pairs}
     others = [name for name in first["sides"] if name != main]
     colours = {main: MAIN} | {name: OTHERS[place % len(OTHERS)] for place, name in enumerate(others)}
     copies = [found for found in results["sets"].values() if list(STATES.values()) == found["states"][1:]]
@@ -65,6 +73,7 @@ def draw(folder: Path, results: Mapping, points: Mapping[str, Points], ceiling: 
             plots["intensity"] = _intensities(points[main], first["by type"][main])
             plots["types"] = _types(first["by type"], colours, ceiling)
             plots["tokens"] = _lengths(points, colours, main)
+            plots["calibration"] = _calibrations(first["calibration"], colours)
         if copies:
             plots["accuracy"] = _accuracies(copies[0], colours)
         for name, figure in plots.items():
@@ -124,6 +133,23 @@ def _types(by_type: Mapping[str, Mapping], colours: Mapping[str, str], ceiling: 
             axes.axhline(row, color="#eeeeee", linewidth=0.8)
     panels[0].set_ylim(len(names) - 0.4, -0.6)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=min(5, len(sides)))
+    return figure
+
+
+def _calibrations(curves: Mapping[str, Sequence[Mapping]], colours: Mapping[str, str]) -> Figure:
+    """By what was said: how strong it truly was, and how often it was there at all."""
+    figure = Figure((11, 5.6))
+    panels = figure.subplots(1, 2)
+    for axes, key in zip(panels, ("true", "there"), strict=True):
+        for side, rows in curves.items():
+            middles = [(row["from"] + row["to"]) / 2 for row in rows]
+            _with_intervals(axes, middles, [row[key] for row in rows], colours[side], side)
+        axes.set(xlabel="predicted intensity", xlim=(0, 1), ylim=(0, 1.04))
+        axes.grid(linewidth=0.6)
+    panels[0].plot([0, 1], [0, 1], color="#888888", linewidth=1)
+    panels[0].set_ylabel("true intensity, where the type was there")
+    panels[1].set_ylabel("share that was there")
+    figure.legend(*panels[1].get_legend_handles_labels(), loc="outside upper center", ncols=min(5, len(curves)))
     return figure
 
 

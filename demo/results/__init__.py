@@ -1,0 +1,1 @@
+"""The tab Results: folders that ``training.evaluate`` wrote."""

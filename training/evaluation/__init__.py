@@ -1,0 +1,1 @@
+"""What ``training.evaluate`` is made of: sets of questions, sides that answer, figures, tables."""
