@@ -149,6 +149,18 @@ def test_what_was_said_before_stands_in_the_form(show):
     assert said(page) == before
 
 
+def test_an_item_does_not_inherit_what_was_said_about_the_one_before(show):
+    """Gradio patches the elements that are there: their attributes become the new item's, their state stays."""
+    page = show(task())
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("2")
+    page.fill("[name=comment]", "about the first")
+    page.evaluate("document.getElementById('verdict').dataset.item = 8")
+    page.wait_for_function("window.annotate.shown === '8 0'")
+    assert page.evaluate("window.annotate.collect().verdict.marks['lens blur']") == "right"
+    assert page.evaluate("window.annotate.collect().verdict.comment") == ""
+
+
 def test_a_known_wrong_answer_is_marked_so(show):
     assert said(show(task(answer="dog")))["answer"] is False
 

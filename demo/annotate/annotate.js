@@ -152,11 +152,13 @@
     const shown = form() && `${form().dataset.item} ${form().dataset.revision}`;
     if (window.annotate.shown === shown) return;
     window.annotate.shown = shown;
+    // Gradio changes the elements that are there, which would go on saying what was said about the item before.
+    form()?.reset();
     Object.assign(view, { scale: 1, x: 0, y: 0 });
     show();
     const away = document.activeElement && !tab()?.contains(document.activeElement) && document.activeElement !== document.body;
     if (form() && tab()?.offsetParent && !away) document.querySelector("#annotate-viewer .viewer")?.focus({ preventScroll: true });
-  }).observe(document.body, { childList: true, subtree: true });
+  }).observe(document.body, { childList: true, subtree: true, attributeFilter: ["data-item", "data-revision"] });
 
   // Who it was last time, or whom the link names; what stands behind the # never leaves the browser by itself.
   const link = new URLSearchParams(location.hash.slice(1));
