@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 SCRIPTS = ("page.js", "present/present.js")
 
 SWITCH = """(language) => {
-    document.documentElement.lang = language;
+    document.documentElement.dataset.language = language;
     localStorage.setItem("language", language);
     return language;
 }"""
@@ -123,5 +123,6 @@ def _speak(page: gr.Blocks, language: gr.Radio, labels: Labels) -> None:
         known = language if language in LANGUAGES else DEFAULT
         return [known, *(labels.updates(known) if known != DEFAULT else [gr.skip()] * len(labels.components))]
 
-    page.load(greet, language, [language, *labels.components], js="() => document.documentElement.lang", **silently)
+    spoken = "() => document.documentElement.dataset.language"
+    page.load(greet, language, [language, *labels.components], js=spoken, **silently)
     language.input(labels.updates, language, labels.components, js=SWITCH, **silently)

@@ -50,7 +50,8 @@ def form_page(one: Task, figures: str = "") -> str:
     )
     viewer = panels.viewer(one, picture("cat.jpg"), picture("dress.jpg"))
     progress = panels.progress("anna", Progress(saved=3, skipped=1, left=8, items=12, predicted=12, finished=2))
-    return f"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+    return f"""<!doctype html><html lang="en" data-language="en"><meta charset="utf-8">
+    <meta name="viewport" content="width=device-width">
         <style>body {{ margin: 0; font-family: sans-serif }} {"".join(style.read_text() for style in styles)}</style>
         <body><div class="gradio-container"><div class="main prose"><div id="tab-annotate">
         <div class="card">{progress}</div><div id="annotate-desk"><div id="annotate-left" class="card">

@@ -146,8 +146,8 @@ def test_a_run_is_kept_and_played_back(open_page, tmp_path):
     expect(page.locator("#question textarea")).not_to_have_value("")
     wait_until_figures_on_stage(page)
     page.wait_for_timeout(500)  # a second file is taken once the first has been played
-    (tmp_path / "run.json").write_text("{}")
-    page.set_input_files("#kept input[type=file]", tmp_path / "run.json")
+    (tmp_path / "other.json").write_text("{}")
+    page.set_input_files("#kept input[type=file]", tmp_path / "other.json")
     expect(page.locator("#status .bad")).to_be_visible()
 
 
