@@ -210,6 +210,7 @@ def annotate(served, browser) -> Iterator[Callable[..., Page]]:
         page.get_by_role("option", name="twelve").click()
         page.click("#annotate-start")
         expect(page.locator("#verdict")).to_be_visible()
+        expect(page.locator("#annotate-viewer .viewer")).to_be_focused()  # the keys are at hand
         return page
 
     yield annotate

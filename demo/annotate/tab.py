@@ -149,7 +149,7 @@ def _wire(ui: SimpleNamespace, actions: Actions) -> None:
     me = [ui.name, ui.key, ui.batch]
     desk = [ui.viewer, ui.form, ui.progress, ui.status]
     gr.on([ui.enter.click, ui.name.submit, ui.key.submit, ui.batch.input], actions.enter, me, desk, **quick).then(
-        None, js=REMEMBER, inputs=[ui.name, ui.key], api_visibility="private"
+        None, js=STARTED, inputs=[ui.name, ui.key], api_visibility="private"
     )
     ui.save.click(actions.save, [*me, ui.said], desk, js=COLLECT, **quick)
     ui.skip.click(actions.skip, [*me, ui.said], desk, js=COLLECT, **quick)
@@ -178,8 +178,9 @@ def _wire(ui: SimpleNamespace, actions: Actions) -> None:
     gr.on([ui.enter.click, ui.open.click], actions.pushed, None, ui.push, **quick)
 
 
-REMEMBER = """(name, key) => {
+STARTED = """(name, key) => {
     sessionStorage.setItem("annotator", name ?? "");
     sessionStorage.setItem("annotator-key", key ?? "");
+    document.querySelector("#annotate-viewer .viewer")?.focus({ preventScroll: true });
 }"""
-"""For the next time this window loads the page."""
+"""Who it was, for the next time this window loads the page; and the keys go to the picture, not to Start once more."""
