@@ -89,7 +89,7 @@ def progress(name: str, done: Progress) -> str:
     waiting = done.items - done.predicted
     more = f" · {shown('annotate.progress-waiting', count=waiting)}" if waiting else ""
     return (
-        f'<div class="progress"><p><b>{escape(name)}</b> '
+        f'<div class="so-far"><p><b>{escape(name)}</b> '
         f"{shown('annotate.progress', saved=done.saved, skipped=done.skipped, left=done.left)} · "
         f"{shown('annotate.progress-batch', finished=done.finished, items=done.items)}{more}</p>"
         f'<span class="bar" aria-hidden="true" style="--level:{share:.1%}"></span></div>'
