@@ -2,7 +2,7 @@
 window.stage = (() => {
   const root = document.documentElement, query = new URLSearchParams(location.search);
   const click = (id) => document.getElementById(id)?.click();
-  let speaker = null;
+  let speaker = null, page = null;
 
   if (query.get("present") === "1") root.dataset.present = "on";
   root.dataset.hall = query.get("hall") ?? localStorage.getItem("hall") ??
@@ -12,18 +12,36 @@ window.stage = (() => {
   addEventListener("resize", fit);
   fit();
 
+  // What Gradio draws itself follows its own class, which the stage lends from the page and gives back.
+  const paint = () => {
+    const body = document.body.classList;
+    page ??= body.contains("dark");
+    body.toggle("dark", root.dataset.present ? root.dataset.hall === "dark" : page);
+    if (!root.dataset.present) page = null;
+  };
+
   const stage = {
     // Once the page is there: the first slide, unless the visitor has not come for the stage.
-    begin() { if (root.dataset.present) click("stage-first"); },
+    begin() {
+      if (!root.dataset.present) return;
+      paint();
+      click("stage-first");
+    },
     enter() {
       root.dataset.present = "on";
+      paint();
       document.querySelector("#tabs button[role=tab]")?.click();
       click(document.querySelector("#question textarea")?.value ? "stage-entered" : "stage-first");
     },
-    leave() { delete root.dataset.present; speaker?.close(); },
+    leave() {
+      delete root.dataset.present;
+      paint();
+      speaker?.close();
+    },
     hall() {
       root.dataset.hall = root.dataset.hall === "dark" ? "bright" : "dark";
       localStorage.setItem("hall", root.dataset.hall);
+      paint();
     },
     // In a window of its own, for the speaker's screen; where that is blocked, on the page.
     notes() {
