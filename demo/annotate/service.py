@@ -20,7 +20,7 @@ from demo.annotate.figures import Judged
 from demo.annotate.found import files_below
 from demo.annotate.imports import Imported, add_verdicts
 from demo.annotate.pictures import Pictures
-from demo.store.database import Store
+from demo.store.database import Store, default_url
 from demo.store.tables import Batch
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ def service_from(arguments: argparse.Namespace, environ: Mapping[str, str] = os.
         StoreError, ValueError: the database or the secret cannot be used.
     """
     data = Path(arguments.data)
-    store = Store(arguments.database or f"sqlite:///{data.absolute()}/annotations.db")
+    store = Store(arguments.database or default_url(data))
     host = getattr(arguments, "host", None) or environ.get("GRADIO_SERVER_NAME")
     shared = environ.get("GRADIO_SHARE", "").lower() == "true"
     operators = {*arguments.operator, *_listed(environ.get("SPACE_AUTHOR_NAME"))}
