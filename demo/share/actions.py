@@ -141,7 +141,7 @@ class Actions:
         except ValueError as error:
             return gr.skip(), markup.message(reason(error), "bad")
         whole = path is None or state.photo or state.upload
-        message = markup.message(Text("share.link-made" if whole else "share.link-without-photo"), "info")
+        message = markup.message(Text("share.link-made" if whole else "share.link-without-photo"))
         return f"{str(page or '')[:2000]}{state.as_query()}", message
 
     def open(self, request: gr.Request, query):

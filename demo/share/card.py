@@ -174,7 +174,7 @@ def _breakable(text: str) -> list[str]:
     pieces, word = [], ""
     for sign in text:
         word += sign
-        if sign == " " or ord(sign) > 0x2E80 or len(word) >= 24:
+        if sign == " " or ord(sign) > 0x2E80 or len(word) >= 12:
             pieces.append(word)
             word = ""
     return [*pieces, word] if word else pieces
