@@ -18,7 +18,13 @@ LEFT, RIGHT = 0.04, 0.96
 COLUMN = 0.5
 """Where the words begin, beside the picture."""
 MOST_TYPES = 6
-"""Degradations that are drawn; of more the strongest."""
+"""Degradations that are drawn at most; of more, or where there is less room, the strongest."""
+ROW = (0.036, 0.066)
+"""Least and most height of one of them."""
+FOOT = 0.1
+"""Where the card's foot begins."""
+LONG = 40
+"""Questions and answers of more characters than this are set smaller."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,8 @@ def as_png(recording: Recording, picture: Image.Image, correct: int | None = Non
         _picture(figure, picture)
         y = 0.93
         asked = recording.question.splitlines()[0]
-        y = _words(figure, y, _wrapped(figure, asked, 30, 3, weight="bold"))
+        size, most = (30, 2) if len(asked) <= LONG else (21, 3)
+        y = _words(figure, y, _wrapped(figure, asked, size, most, weight="bold"))
         if options:
             y = _words(figure, y, _wrapped(figure, " · ".join(options), 17, 2, QUIET))
         for name, reply in replies.items():
@@ -77,7 +84,7 @@ def _who(recording: Recording, name: str, language: str) -> str:
 
 
 def _picture(figure, picture: Image.Image) -> None:
-    axes = figure.add_axes((LEFT, 0.12, COLUMN - LEFT - 0.03, 0.82), anchor="NW")
+    axes = figure.add_axes((LEFT, 0.12, COLUMN - LEFT - 0.03, 0.82), anchor="W")
     axes.imshow(picture)
     axes.axis("off")
 
@@ -92,18 +99,21 @@ def _answer(figure, y: float, reply: Reply, options: list[str], correct: int | N
         colour, mark = INK, ""
     else:
         colour, mark = (GOOD, "✓ ") if choice == correct else (BAD, "✗ ")
-    return _words(figure, y, _wrapped(figure, mark + shortened(answer, 160), 34, 2, colour, "bold"))
+    size, most = (34, 2) if len(answer) <= LONG else (21, 3)
+    return _words(figure, y, _wrapped(figure, mark + shortened(answer, 300), size, most, colour, "bold"))
 
 
 def _degradations(figure, top: float, recording: Recording, robust: Reply, language: str) -> None:
     """A pair of bars a type: applied above, predicted below."""
     applied, predicted = recording.recipe, robust.chain.recipe
     names = [name for name in REGISTRY if name in applied or name in predicted]
-    names = sorted(names, key=lambda name: -max(applied.get(name, 0), predicted.get(name, 0)))[:MOST_TYPES]
+    names = sorted(names, key=lambda name: -max(applied.get(name, 0), predicted.get(name, 0)))
+    room = top - 0.03 - FOOT
+    names = names[: min(MOST_TYPES, int(room / ROW[0]))]
     if not names:
         _words(figure, top, [_Line(say("share.card-clean", language), 17, QUIET)])
         return
-    wide, row = RIGHT - COLUMN, min(0.055, (top - 0.13) / (len(names) + 1))
+    wide, row = RIGHT - COLUMN, min(ROW[1], room / len(names))
     for place, (key, colour) in enumerate((("sweep.key-applied", OTHER), ("sweep.key-predicted", ACCENT))):
         x = COLUMN + place * 0.13
         figure.add_artist(box(x, top - 0.018, 0.018, 0.012, colour))
@@ -115,7 +125,7 @@ def _degradations(figure, top: float, recording: Recording, robust: Reply, langu
     for number, name in enumerate(names):
         middle = top - 0.03 - (number + 0.5) * row
         figure.text(COLUMN, middle, say(REGISTRY[name].label, language), fontsize=15, va="center")
-        x, room = COLUMN + wide * 0.36, wide * 0.52
+        x, room = COLUMN + wide * 0.34, wide * 0.5
         for value, shift, colour in ((applied.get(name), 0.1, OTHER), (predicted.get(name), -0.24, ACCENT)):
             figure.add_artist(box(x, middle + row * (shift - 0.03), room, row * 0.2, GRID))
             if value is not None:
@@ -128,10 +138,10 @@ def _degradations(figure, top: float, recording: Recording, robust: Reply, langu
 
 def _foot(figure, recording: Recording, language: str) -> None:
     figure.add_artist(box(LEFT, 0.082, RIGHT - LEFT, 0.0015, GRID))
-    recipe = shortened(f"{recording.recipe} · {say('compare.seed', language)} {recording.seed}", 120)
+    seed = f"{say('compare.seed', language)} {recording.seed} · {recording.made[:10]}"
     figure.text(LEFT, 0.05, say("page.title", language), fontsize=16, weight="bold", va="center")
-    figure.text(LEFT, 0.022, recipe, fontsize=12, color=QUIET, va="center")
-    figure.text(RIGHT, 0.05, recording.made[:10], fontsize=14, color=QUIET, va="center", ha="right")
+    figure.text(LEFT, 0.022, shortened(str(recording.recipe), 190), fontsize=12, color=QUIET, va="center")
+    figure.text(RIGHT, 0.05, seed, fontsize=14, color=QUIET, va="center", ha="right")
 
 
 def _words(figure, top: float, lines: list[_Line]) -> float:
