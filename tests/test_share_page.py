@@ -48,17 +48,19 @@ def test_names_and_parameters_are_the_promised_ones(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     asked = ["question", "recipe", "seed", "temperature", "max_new_tokens"]
     promised = {
-        "/run": ["image", *asked], "/read_run": ["run"], "/card": ["run", "language"], "/open_link": ["link"],
-        "/link": ["image", "upload", *asked], "/share_photo": ["image", "consent"], "/delete_photo": ["upload", "key"],
-        "/shared_photos": ["name", "key"], "/remove_photo": ["name", "key", "upload"], "/vote_pair": ["image", *asked],
-        "/vote": ["ballot", "better", "right", "voter"], "/vote_results": [], "/vote_export": ["name", "key", "format"],
+        "/record_run": ["image", *asked], "/read_run": ["run"], "/draw_card": ["run", "language"],
+        "/make_link": ["image", "upload", *asked], "/open_link": ["link"], "/share_photo": ["image", "consent"],
+        "/delete_photo": ["upload", "key"], "/shared_photos": ["name", "key"],
+        "/remove_photo": ["name", "key", "upload"], "/vote_pair": ["image", *asked],
+        "/vote_cast": ["ballot", "better", "right", "voter"], "/vote_results": [],
+        "/vote_export": ["name", "key", "format"],
     }  # fmt: skip
     for name, parameters in promised.items():
         assert [one["parameter_name"] for one in endpoints[name]["parameters"]] == parameters, name
 
 
 def test_a_run_is_made_read_drawn_and_repeated(client):
-    run = client.predict(handle_file(CAT), *ASKED, api_name="/run")
+    run = client.predict(handle_file(CAT), *ASKED, api_name="/record_run")
     told = client.predict(handle_file(run), api_name="/read_run")
     assert (told["question"], told["recipe"], told["seed"]) == (QUESTION, RECIPE, 7)
     hashes = {side: one["weights"] for side, one in told["checkpoints"].items()}
@@ -67,7 +69,7 @@ def test_a_run_is_made_read_drawn_and_repeated(client):
     assert told["replies"] == {side: last[side]["text"] for side in last}, "the same seed says the same"
     assert json.loads(Path(run).read_text(encoding="utf-8"))["photo"] == "cat.jpg"
     for language in ("en", "zh"):
-        assert Image.open(client.predict(handle_file(run), language, api_name="/card")).size == card.SIZE
+        assert Image.open(client.predict(handle_file(run), language, api_name="/draw_card")).size == card.SIZE
     with pytest.raises(AppError, match="no recorded run"):
         client.predict(handle_file(CAT), api_name="/read_run")
 
@@ -76,7 +78,7 @@ def test_a_photo_is_shared_linked_and_deleted(client, app, own):
     with pytest.raises(AppError, match="tick first"):
         client.predict(handle_file(own), False, api_name="/share_photo")
     shared = client.predict(handle_file(own), True, api_name="/share_photo")
-    query = client.predict(handle_file(own), shared["upload"], *ASKED, api_name="/link")
+    query = client.predict(handle_file(own), shared["upload"], *ASKED, api_name="/make_link")
     assert shared["upload"] in query and shared["forgets"] is False
     state, path = client.predict(f"https://elsewhere/{query}", api_name="/open_link")
     assert (state["question"], state["options"], state["recipe"]) == (QUESTION.splitlines()[0], ["dog", "cat"], RECIPE)
@@ -94,7 +96,7 @@ def test_a_photo_is_shared_linked_and_deleted(client, app, own):
     client.predict("olga", "", other["upload"], api_name="/remove_photo")
     with pytest.raises(AppError, match="no longer there"):
         client.predict("olga", "", other["upload"], api_name="/remove_photo")
-    assert client.predict(handle_file(own), other["upload"], *ASKED, api_name="/link").count("upload=") == 0
+    assert client.predict(handle_file(own), other["upload"], *ASKED, api_name="/make_link").count("upload=") == 0
 
 
 def test_shared_pictures_and_the_database_are_not_served(client, app, own):
@@ -106,8 +108,8 @@ def test_shared_pictures_and_the_database_are_not_served(client, app, own):
 
 @pytest.mark.parametrize(
     ("endpoint", "more"),
-    [("run", ASKED), ("link", ("", *ASKED)), ("share_photo", (True,)), ("vote_pair", ASKED), ("read_run", ()),
-     ("card", ("en",))],
+    [("record_run", ASKED), ("make_link", ("", *ASKED)), ("share_photo", (True,)), ("vote_pair", ASKED),
+     ("read_run", ()), ("draw_card", ("en",))],
 )  # fmt: skip
 @pytest.mark.parametrize("mark", [{}, {"meta": {"_type": "gradio.FileData"}}])
 def test_no_file_outside_of_the_uploads_is_read(app, endpoint, more, mark):
@@ -120,15 +122,15 @@ def test_a_vote_by_the_endpoints(client):
     pair, picture = client.predict(handle_file(CAT), *ASKED, api_name="/vote_pair")
     assert set(pair) == {"ballot", "question", "options", "a", "b"} and Image.open(picture).size
     with pytest.raises(AppError, match="better"):
-        client.predict(pair["ballot"], "robust", "", "me", api_name="/vote")
-    told = client.predict(pair["ballot"], "a", "both", "me", api_name="/vote")
+        client.predict(pair["ballot"], "robust", "", "me", api_name="/vote_cast")
+    told = client.predict(pair["ballot"], "a", "both", "me", api_name="/vote_cast")
     assert told["counted"] and {told["a"]["side"], told["b"]["side"]} == {"baseline", "robust"}
     again, _ = client.predict(handle_file(CAT), *ASKED, api_name="/vote_pair")
-    assert not client.predict(again["ballot"], "b", "", "me", api_name="/vote")["counted"]
+    assert not client.predict(again["ballot"], "b", "", "me", api_name="/vote_cast")["counted"]
     drawn, _ = client.predict(None, "", "", 0, 0.0, 60, api_name="/vote_pair")
-    assert client.predict(drawn["ballot"], "neither", "", "", api_name="/vote")["answer"] in drawn["options"]
+    assert client.predict(drawn["ballot"], "neither", "", "", api_name="/vote_cast")["answer"] in drawn["options"]
     with pytest.raises(AppError, match="no longer"):
-        client.predict(drawn["ballot"], "neither", "", "", api_name="/vote")
+        client.predict(drawn["ballot"], "neither", "", "", api_name="/vote_cast")
     (result,) = client.predict(api_name="/vote_results")
     better = result["standings"]["better"]
     assert result["votes"] == 2 and better["decided"] == 1 and better["neither"] == 1

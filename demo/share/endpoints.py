@@ -210,14 +210,15 @@ def register(bench: Workbench, sharing: Sharing, annotating: Service | None) -> 
         picture = gr.Image(type="filepath", format="png", label="picture")
         asked = [question, recipe, seed, temperature, max_new_tokens]
 
+        # No name that a method behind the page has: Gradio would give it to that and number this one.
         def add(function, endpoint, inputs, output, **more):
             options = {"concurrency_limit": settings.DEGRADE_CONCURRENCY, **more}
             gr.Button().click(function, inputs, output, preprocess=False, api_name=endpoint, **options)
 
-        add(record_run, "run", [image, *asked], file, **api.MODEL_QUEUE)
+        add(record_run, "record_run", [image, *asked], file, **api.MODEL_QUEUE)
         add(read_run, "read_run", [run], answer)
-        add(draw_card, "card", [run, language], picture)
-        add(make_link, "link", [image, upload, *asked], gr.Textbox(label="query"))
+        add(draw_card, "draw_card", [run, language], picture)
+        add(make_link, "make_link", [image, upload, *asked], gr.Textbox(label="query"))
         add(open_link, "open_link", [link], [answer, picture])
         add(share_photo, "share_photo", [image, consent], answer)
         add(delete_shared_photo, "delete_photo", [upload, key], answer)

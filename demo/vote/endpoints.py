@@ -98,12 +98,13 @@ def register(voting: Voting, service: Service) -> None:
         answer = gr.JSON(label="answer")
         picture = gr.Image(type="filepath", format="png", label="picture")
 
+        # No name that a method behind the page has: Gradio would give it to that and number this one.
         def add(function, endpoint, inputs, output, **more):
             options = {"concurrency_limit": settings.DEGRADE_CONCURRENCY, **more}
             gr.Button().click(function, inputs, output, preprocess=False, api_name=endpoint, **options)
 
         asked = [image, question, recipe, seed, temperature, max_new_tokens]
         add(ask_blind, "vote_pair", asked, [answer, picture], **api.MODEL_QUEUE)
-        add(vote, "vote", [ballot, better, right, voter], answer)
+        add(vote, "vote_cast", [ballot, better, right, voter], answer)
         add(vote_results, "vote_results", [], answer)
         add(export_votes, "vote_export", [name, key, format], gr.File(label="votes"))
