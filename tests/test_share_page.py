@@ -170,6 +170,8 @@ def test_a_run_is_shared_as_a_link_and_as_a_card(open_page, size, scheme, locale
     page = open_page(size, scheme, locale)
     page.locator("#examples button").first.click()
     expect(page.locator("#question textarea")).not_to_have_value("")
+    if size == "phone":
+        page.click("#fold")
     page.fill("#seed input", "41")
     page.locator("#seed input").blur()
     question = page.locator("#question textarea").input_value()
@@ -244,12 +246,12 @@ def test_a_visitor_votes_and_learns_who_it_was(open_page, size, scheme, locale):
     for name in ("embedded/", say("compare.baseline", language), say("compare.robust", language)):
         assert name not in blind
     page.click("#vote-go")
-    expect(page.locator("#vote-status")).to_contain_text(say("vote.choose-better", language))
+    expect(page.locator("#vote-said")).to_contain_text(say("vote.choose-better", language))
     page.locator("#vote-better label").nth(0).click()
     page.locator("#vote-right-choice label").nth(3).click()
     screenshot(page, f"{size}-{scheme}-vote")
     page.click("#vote-go")
-    expect(page.locator("#vote-status")).to_contain_text(say("vote.saved", language))
+    expect(page.locator("#vote-said")).to_contain_text(say("vote.saved", language))
     expect(page.locator("#vote-revealed")).to_contain_text("embedded/")
     expect(page.locator("#vote-go")).to_be_disabled()
     expect(page.locator("#vote-tally .whisker").first).to_be_visible()

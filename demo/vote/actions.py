@@ -30,7 +30,7 @@ class Actions:
         self.voting, self.service = voting, service
 
     def prepare(self):
-        """status, ask, scene, ballot, answers, better, right, vote, revealed"""
+        """status, ask, scene, ballot, answers, better, right, vote, said, revealed"""
         return (
             markup.message(Text("compare.queued")),
             gr.Button(interactive=False),
@@ -40,6 +40,7 @@ class Actions:
             gr.Radio(value=None),
             gr.Radio(value=None),
             gr.Button(interactive=False),
+            markup.message(""),
             "",
         )
 
@@ -77,7 +78,7 @@ class Actions:
         return gr.Button(interactive=True)
 
     def vote(self, ballot, better, right, voter):
-        """status, vote, revealed, results; what is shown as saved is in the database"""
+        """said, vote, revealed, results; what is shown as saved is in the database"""
         try:
             if not better:
                 raise ValueError(Text("vote.choose-better"))

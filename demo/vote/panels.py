@@ -79,7 +79,7 @@ def results(found: Sequence[Result]) -> str:
 
 
 def _result(result: Result) -> str:
-    names = f"{escape(result.models['robust']['name'])} · {escape(result.models['baseline']['name'])}"
+    names = shown("vote.against", **{side: model["name"] for side, model in result.models.items()})
     counts = Text("vote.counts", votes=result.votes, voters=result.voters, items=result.items)
     rows = "".join(_standing(name, result.standings[name]) for name in QUESTIONS)
     columns = ("robust", "baseline", "both", "neither", "silent")

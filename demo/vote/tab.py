@@ -80,6 +80,7 @@ def _ballot(ui: SimpleNamespace, labels: Labels) -> None:
         elem_id="vote-right-choice",
     )
     ui.vote = labels(gr.Button, value=Text("vote.vote"), variant="primary", interactive=False, elem_id="vote-go")
+    ui.said = gr.HTML(markup.message(""), elem_id="vote-said", elem_classes="status")
     gr.HTML(markup.remark(Text("vote.kept")))
     ui.revealed = gr.HTML("", elem_id="vote-revealed")
 
@@ -109,7 +110,7 @@ def _operating(ui: SimpleNamespace, service: Service, labels: Labels) -> None:
 
 def _wire(ui: SimpleNamespace, actions: Actions, compare: SimpleNamespace, tab: gr.Tab) -> None:
     quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private", "preprocess": False}
-    ballot = [ui.better, ui.right, ui.vote, ui.revealed]
+    ballot = [ui.better, ui.right, ui.vote, ui.said, ui.revealed]
     tab.select(actions.results, None, ui.results, **quick)
     prepared = ui.ask.click(
         actions.prepare, None, [ui.status, ui.ask, ui.scene, ui.ballot, ui.answers, *ballot], **quick
@@ -137,7 +138,7 @@ def _wire(ui: SimpleNamespace, actions: Actions, compare: SimpleNamespace, tab: 
     ui.vote.click(
         actions.vote,
         [ui.ballot, ui.better, ui.right, ui.voter],
-        [ui.status, ui.vote, ui.revealed, ui.results],
+        [ui.said, ui.vote, ui.revealed, ui.results],
         js=VOTER,
         **quick,
     )
