@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import unquote
 
 import gradio as gr
 import numpy as np
@@ -460,8 +461,9 @@ def test_the_page_draws_the_run_it_has(sharing, upload):
     assert "Ask both models first" in actions.card("en", None)[1]
     path = Path(upload["path"]).with_name("run.json")
     path.write_bytes(recorded(sharing.answers, api.upload_path(upload)).as_json())
-    update, _ = actions.card("zh", {"path": str(path)})
-    assert Image.open(update.value["path"] if isinstance(update.value, dict) else update.value).size == card.SIZE
+    html, message = actions.card("zh", {"path": str(path)})
+    drawn_card = unquote(re.search('href="gradio_api/file=([^"]*)" download', html)[1])
+    assert Image.open(drawn_card).size == card.SIZE and "Here is the run" in message
     path.write_text("{}")
     assert "no recorded run" in actions.card("en", {"path": str(path)})[1]
 

@@ -183,6 +183,10 @@ def test_a_run_is_shared_as_a_link_and_as_a_card(open_page, size, scheme, locale
     expect(page.locator("#keep")).to_be_enabled()
     page.click("#share-card")
     expect(page.locator("#share-picture img")).to_be_visible()
+    with page.expect_download(timeout=PATIENCE_MS) as download:
+        page.click("#share-picture a")
+    download.value.save_as(tmp_path / "card.png")
+    assert Image.open(tmp_path / "card.png").size == card.SIZE
     link = make_link(page)
     assert "photo=cat.jpg" in link and "seed=41" in link
     assert fits(page, size)

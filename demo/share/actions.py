@@ -17,7 +17,7 @@ from demo.examples import Example, example_of, known_answer
 from demo.present.recording import Recording
 from demo.present.recording import read as read_recording
 from demo.provenance import pair_mark
-from demo.share import card, links
+from demo.share import card, links, panels
 from demo.share.links import State
 from demo.share.uploads import GoneError, Shared, Uploads
 from demo.texts import DEFAULT, LANGUAGES, Text, reason
@@ -195,4 +195,4 @@ class Actions:
             path = self.sharing.card(recording_of(run), language)
         except ValueError as error:
             return gr.skip(), markup.message(reason(error), "bad")
-        return gr.Image(value=path, visible=True), markup.message(Text("share.card-made"))
+        return panels.made_card(path), markup.message(Text("share.card-made"))

@@ -8,6 +8,7 @@ import gradio as gr
 from demo import api, markup
 from demo.examples import Example
 from demo.labels import Labels
+from demo.share import panels
 from demo.share.actions import Actions, Sharing
 from demo.share.uploads import Uploads
 from demo.texts import Text
@@ -50,15 +51,7 @@ def build(
             buttons=["copy"],
             elem_id="share-address",
         )
-        ui.card = labels(
-            gr.Image,
-            label=Text("share.card"),
-            format="png",
-            interactive=False,
-            visible=False,
-            buttons=["download", "fullscreen"],
-            elem_id="share-picture",
-        )
+        ui.card = gr.HTML(panels.made_card(None), elem_id="share-picture")
         ui.upload = gr.Textbox("", visible=False)
         ui.page = gr.Textbox("", visible=False)
         if uploads:

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from demo.chain import parse_chain, read_answer
-from demo.markup import chips, empty, paragraph, remark
-from demo.sweep.panels import file_address
+from demo.markup import chips, empty, file_address, paragraph, remark
 from demo.texts import Text, both, shown
 from demo.vote.ballots import PLACES, Ballot
 from demo.vote.figures import QUESTIONS, Result, Standing
