@@ -1,5 +1,6 @@
 """What pictures that are drawn for a slide or a chat have in common: colours, letters, words cut to a width."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,9 +10,12 @@ FONTS = ["Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "DejaVu Sans"]
 """The first that this machine has draws a glyph; Chinese needs one of the former."""
 
 
+_drawing = threading.Lock()  # matplotlib's settings are one per process
+
+
 @contextmanager
 def style() -> Iterator[None]:
-    """Matplotlib as all of these pictures want it."""
+    """Matplotlib as all of these pictures want it; one is drawn at a time."""
     # Here, because nothing but drawing needs it, and a page on which nobody draws need not wait for it.
     import matplotlib.font_manager
 
@@ -22,7 +26,7 @@ def style() -> Iterator[None]:
         "xtick.color": QUIET, "ytick.color": QUIET, "axes.spines.top": False, "axes.spines.right": False,
         "figure.facecolor": PAPER,
     }  # fmt: skip
-    with matplotlib.rc_context(chosen):
+    with _drawing, matplotlib.rc_context(chosen):
         yield
 
 

@@ -100,8 +100,8 @@ def test_a_photo_is_shared_linked_and_deleted(client, app, own):
 
 
 def test_shared_pictures_and_the_database_are_not_served(client, app, own):
-    client.predict(handle_file(own), True, api_name="/share_photo")
-    for path in ("data/annotations/annotations.db", "data/annotations/shared"):
+    name = client.predict(handle_file(own), True, api_name="/share_photo")["upload"]
+    for path in ("data/annotations/annotations.db", f"data/annotations/shared/{name[:2]}/{name}.png"):
         for spelling in (path, f"./{path}", f"../{path}"):
             assert httpx.get(f"{app}gradio_api/file={spelling}").status_code in (403, 404)
 

@@ -31,7 +31,7 @@ from demo.vote import __main__ as command_line
 from demo.vote import panels
 from demo.vote.actions import Actions
 from demo.vote.ballots import CHOICES, SIDES, Ballots, item_of
-from demo.vote.box import COLUMNS, Box, DoubleVoteError
+from demo.vote.box import BACKUP, COLUMNS, Box, DoubleVoteError
 from demo.vote.figures import results, standing, wilson
 from demo.vote.voting import Voting
 from tests.spoken import spoken
@@ -267,6 +267,24 @@ def test_votes_are_exported_whole_and_harmless(box, tmp_path, capsys):
         box.written("xlsx")
     assert command_line.main(["--data", str(tmp_path), "export", "--format", "csv"]) == 0
     assert capsys.readouterr().out == box.as_csv()
+
+
+def test_votes_are_pushed_and_come_back_to_a_server_that_forgot_them(box, tmp_path):
+    box.keep_in(tmp_path / "push")
+    assert not (tmp_path / "push").exists(), "no votes, no file"
+    for number in range(3):
+        box.cast(ballot(Ballots(), str(number)), "a", "b" if number else "", "me", 1.5)
+    box.keep_in(tmp_path / "push")
+    pushed = (tmp_path / "push" / BACKUP).stat().st_mtime_ns
+    box.keep_in(tmp_path / "push")
+    assert (tmp_path / "push" / BACKUP).stat().st_mtime_ns == pushed, "nothing has changed"
+    there = Box(Store(default_url(tmp_path / "forgetful")))
+    assert there.take_back(tmp_path) == 0
+    assert [there.take_back(tmp_path / "push") for _ in range(2)] == [3, 0]
+    assert there.as_jsonl() == box.as_jsonl()
+    (tmp_path / "push" / BACKUP).write_text("{}")
+    with pytest.raises(ValueError, match="no votes of ours"):
+        there.take_back(tmp_path / "push")
 
 
 # --- what the page does ---

@@ -5,17 +5,22 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
+from degradations.files import write_whole
 from demo import settings
 from demo.store.database import Store
 from demo.store.tables import Vote
 from demo.texts import Text
-from demo.vote.ballots import CHOICES, Ballot
+from demo.vote.ballots import CHOICES, SIDES, Ballot
 
 FORMATS = ("jsonl", "csv")
+BACKUP = "votes.jsonl"
+"""What the votes are called among what a server pushes."""
 COLUMNS = (
     "ballot", "item", "voter", "at", "photo", "question", "options", "answer", "recipe", "seed", "temperature",
     "max_new_tokens", "baseline", "baseline_weights", "robust", "robust_weights", "baseline_reply", "robust_reply",
@@ -107,6 +112,31 @@ class Box:
             table.writerow({name: _cell(value) for name, value in row.items()})
         return text.getvalue()
 
+    def keep_in(self, folder: Path) -> None:
+        """Bring the file `BACKUP` in a folder up to date; where there are no votes, or no new ones, nothing is done."""
+        path, content = folder / BACKUP, self.as_jsonl().encode()
+        if content and not (path.is_file() and path.read_bytes() == content):
+            write_whole(path, content)
+
+    def take_back(self, folder: Path) -> int:
+        """Put the votes that `keep_in` has written into the box, where they are not in it; returns how many.
+
+        Raises:
+            ValueError: the file is none of ours.
+        """
+        path = folder / BACKUP
+        if not path.is_file():
+            return 0
+        try:
+            votes = [_vote(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} holds no votes of ours: {error!r}") from error
+        with self.store.writing() as session:
+            known = set(session.scalars(select(Vote.ballot)))
+            missing = [vote for vote in votes if vote.ballot not in known]
+            session.add_all(missing)
+        return len(missing)
+
     def written(self, format: object) -> str:
         """The votes in one of `FORMATS`.
 
@@ -116,6 +146,14 @@ class Box:
         if format not in FORMATS:
             raise ValueError(Text("annotate.no-format", formats=", ".join(FORMATS)))
         return self.as_csv() if format == "csv" else self.as_jsonl()
+
+
+def _vote(row: dict) -> Vote:
+    """The vote that a row of `Box.rows` tells of."""
+    own = {name: row[name] for name in COLUMNS if hasattr(Vote, name)}
+    own["at"] = datetime.fromisoformat(row["at"])
+    models = {side: {"name": row[side], "weights": row[f"{side}_weights"]} for side in SIDES}
+    return Vote(**own, models=models, replies={side: row[f"{side}_reply"] for side in SIDES})
 
 
 def _cell(value: object) -> str:
