@@ -241,7 +241,7 @@ def load(name: str, spec: settings.Spec, adapter: str | None = None) -> Checkpoi
             )
         # Before they are on their device: on ZeroGPU they can be read there only while a GPU is lent.
         model = model.to(dtype).eval()
-        weights = {name: weights_hash(model, name) for name in ((None, ADAPTER) if adapter else (None,))}
+        weights = {one: weights_hash(model, one) for one in ((None, ADAPTER) if adapter else (None,))}
         model = model.to(device)
     except Exception as error:  # files of strangers fail in every way there is
         log.exception("loading %s", name)
