@@ -59,7 +59,7 @@ $(DEMO): requirements.txt | $(BIN)/python
 	@$(PIP) install --quiet -r requirements.txt
 	@touch $@
 
-$(TESTS): requirements.txt requirements-train.txt requirements-dev.txt | $(BIN)/python
+$(TESTS): requirements.txt requirements-train.txt requirements-mcp.txt requirements-dev.txt | $(BIN)/python
 	@echo "Installing what the tests need (once, about a minute) ..."
 	@$(PIP) install --quiet -r requirements-dev.txt
 	@touch $@ $(DEMO)

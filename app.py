@@ -7,11 +7,12 @@ import threading
 from pathlib import Path
 
 from degradations import warm_up
-from demo import page
+from demo import agents, page
 from demo.annotate import service
 from demo.checkpoints import CheckpointError
 from demo.examples import load_examples
 from demo.models import add_arguments, load_pair, spec_from
+from demo.share import uploads
 from demo.store.database import StoreError
 
 
@@ -22,6 +23,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add_arguments(parser)
     service.add_arguments(parser)
+    uploads.add_arguments(parser)
+    agents.add_arguments(parser)
     # Without host or port Gradio chooses: on a Space by the Space's own variables.
     parser.add_argument("--host", default=os.environ.get("HOST"), help="address to listen on (HOST)")
     parser.add_argument("--port", type=int, default=os.environ.get("PORT"), help="port to listen on (PORT)")
@@ -33,18 +36,29 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     try:
+        mcp = agents.wanted(arguments)
+    except agents.NoMcpError as error:
+        parser.error(str(error))
+    try:
         pair = load_pair(spec_from(arguments))
     except (CheckpointError, ValueError) as error:
         parser.error(f"{error} Name other checkpoints by --model, --baseline and --adapter, or a --preset.")
     try:
         annotating = service.service_from(arguments)
+        shared = uploads.uploads_from(arguments, annotating.store)
     except (StoreError, ValueError) as error:
         parser.error(str(error))
     logging.info(pair.notice)
     examples = load_examples()
-    blocks = page.build(pair, examples, annotating, arguments.results)
-    options = page.launch_options(examples)
+    blocks = page.build(pair, examples, annotating, arguments.results, shared)
+    options = page.launch_options(examples) | {"mcp_server": mcp}
     blocks.launch(server_name=arguments.host, server_port=arguments.port, prevent_thread_lock=True, **options)
+    try:
+        agents.check(blocks, mcp)
+    except agents.NoMcpError as error:
+        raise SystemExit(str(error)) from None
+    if shared:
+        shared.sweep_for_ever()
     # Only now: launching sets environment variables, which no other thread survives that compiles and reads them.
     threading.Thread(target=warm_up, daemon=True).start()
     blocks.block_thread()

@@ -201,12 +201,34 @@ def register(bench: Workbench) -> None:
     """Add the endpoints to the Blocks being built; their components are never shown."""
 
     def degrade_photo(image, recipe, seed):
-        """Degrade a photo; the result is a PNG of the photo's own size."""
+        """Degrade a photo; the result is a PNG of the photo's own size.
+
+        Args:
+            image: the photo.
+            recipe: degradations with intensities in (0, 1], such as "lens blur(0.31), gaussian noise(0.5)", or "none".
+            seed: whole number; the same seed gives the same pixels.
+
+        Returns:
+            The degraded photo.
+        """
         with told_to_the_caller():
             return degrade(photos.load(upload_path(image)), Recipe.parse(recipe or ""), check_seed(seed))
 
     def compare_models(image, question, recipe, seed, temperature, max_new_tokens):
-        """Ask both models about a degraded photo; streams JSON objects with the keys baseline and robust."""
+        """Ask two vision-language models about a degraded photo: a baseline, and one that first names the degradations.
+        Streams JSON objects with the keys baseline and robust.
+
+        Args:
+            image: the photo.
+            question: with its options, one a line as "0. dog", or without for an open question.
+            recipe: degradations with intensities in (0, 1], such as "lens blur(0.31)", or "none".
+            seed: whole number; the same seed degrades and samples alike.
+            temperature: 0 is greedy and repeatable; at most 2.
+            max_new_tokens: the most tokens of an answer.
+
+        Returns:
+            A JSON object: for each model its text, answer, choice and stats; the robust one's chain, too.
+        """
         with told_to_the_caller():
             asked = Recipe.parse(recipe or ""), seed, temperature, max_new_tokens
             yield from bench.compare(upload_path(image), question, *asked)

@@ -4,7 +4,7 @@ import inspect
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.utils import is_torchvision_available
 
 from demo import settings
+from demo.fingerprint import weights_hash
 from demo.resolution import is_sized_by_pixels
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,8 @@ class Checkpoint:
     processor: ProcessorMixin
     threads: int
     """Cores that it may use for one batch."""
+    weights: Mapping[str | None, str] = field(default_factory=dict)
+    """Adapter's name, None without one -> hash of the weights as they were loaded."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -236,7 +239,10 @@ def load(name: str, spec: settings.Spec, adapter: str | None = None) -> Checkpoi
             model = PeftModel.from_pretrained(
                 model, adapter, adapter_name=ADAPTER, autocast_adapter_dtype=False, local_files_only=adapter_local
             )
-        model = model.to(device, dtype).eval()
+        # Before they are on their device: on ZeroGPU they can be read there only while a GPU is lent.
+        model = model.to(dtype).eval()
+        weights = {one: weights_hash(model, one) for one in ((None, ADAPTER) if adapter else (None,))}
+        model = model.to(device)
     except Exception as error:  # files of strangers fail in every way there is
         log.exception("loading %s", name)
         what = f"{name} with {adapter}" if adapter else name
@@ -244,7 +250,7 @@ def load(name: str, spec: settings.Spec, adapter: str | None = None) -> Checkpoi
     if is_sized_by_pixels(processor.image_processor):
         processor.image_processor.size = {"shortest_edge": spec.min_pixels, "longest_edge": spec.max_pixels}
     small = sum(weight.numel() for weight in model.parameters()) < settings.SMALL_MODEL_PARAMETERS
-    return Checkpoint(name, model, processor, threads=1 if small else torch.get_num_threads())
+    return Checkpoint(name, model, processor, threads=1 if small else torch.get_num_threads(), weights=weights)
 
 
 def load_processor(name: str, local: bool = False) -> ProcessorMixin:

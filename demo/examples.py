@@ -60,6 +60,12 @@ def _example(folder: Path, entry: dict) -> Example:
     return example
 
 
+def example_of(examples: Iterable[Example], photo: Path) -> Example | None:
+    """The example whose photo this is, byte by byte: it is copied on its way through the page."""
+    content = photo.read_bytes()
+    return next((example for example in examples if example.image.read_bytes() == content), None)
+
+
 def known_answer(examples: Iterable[Example], photo: Path, question: str, options: list[str]) -> int | None:
     """The right option where photo, question and options are those of an example, else None.
 

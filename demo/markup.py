@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from html import escape
+from urllib.parse import quote
 
 from degradations import REGISTRY, STAGES
 from demo.texts import Text, both, shown
@@ -50,6 +51,11 @@ def empty(title: Text | str, text: Text | str) -> str:
 def paragraph(text: str) -> str:
     """What a model wrote, line by line as it wrote it."""
     return f'<p class="words">{escape(text.strip())}</p>' if text.strip() else ""
+
+
+def file_address(path: str) -> str:
+    """Where a browser finds a file of Gradio's upload folder, whatever address the page has."""
+    return f"gradio_api/file={quote(path)}"
 
 
 def tiles(entries: Sequence[tuple[str, object, Text]]) -> str:

@@ -31,6 +31,7 @@ class Side:
         label: the checkpoint's name for the page.
         prompt: template with ``{question}``.
         adapter: the adapter's name in the checkpoint, None for the checkpoint as it is.
+        weights: hash of the weights that answer, `demo.fingerprint.weights_hash`.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Side:
     prompt: str
     checkpoint: Checkpoint
     adapter: str | None = None
+    weights: str = ""
 
     def prompt_for(self, question: str) -> str:
         return build_prompt(question, self.prompt)
@@ -196,8 +198,9 @@ def _load(spec: Spec) -> Pair:
     elif shared:
         label = Text("page.asked-for-a-chain", name=label)
     sides = (
-        Side("baseline", short_name(spec.baseline), DIRECT_PROMPT, baseline),
-        Side("robust", label, template, robust, adapter),
+        Side("baseline", short_name(spec.baseline), DIRECT_PROMPT, baseline, weights=baseline.weights[None]),
+        # An adapter that was merged answers all the same.
+        Side("robust", label, template, robust, adapter, robust.weights[checkpoints.ADAPTER if spec.adapter else None]),
     )
     return Pair(spec, *sides, notice=_notice(spec, sides), answers=on_gpu(sides))
 

@@ -15,9 +15,15 @@ from demo.labels import Labels
 from demo.models import Pair
 from demo.present import stage
 from demo.results import tab as results
+from demo.share import endpoints as share_endpoints
+from demo.share import tab as share
+from demo.share.uploads import Uploads
 from demo.sweep import endpoints
 from demo.sweep import tab as sweep
 from demo.texts import DEFAULT, LANGUAGES, Text, say
+from demo.vote import endpoints as vote_endpoints
+from demo.vote import tab as vote
+from demo.vote.voting import Voting
 
 HERE = Path(__file__).parent
 
@@ -58,12 +64,14 @@ def build(
     examples: Sequence[Example] = (),
     annotating: Service | None = None,
     results_folder: Path | None = None,
+    uploads: Uploads | None = None,
 ) -> gr.Blocks:
     """The page for a pair of models; its queue is set up.
 
     Args:
-        annotating: what the tab Annotate works on; without it there is no such tab.
+        annotating: what the tab Annotate works on, and the store of the tab Vote; without it there is neither.
         results_folder: what the tab Results shows.
+        uploads: photos that visitors share; without it they share none.
     """
     bench, labels = api.Workbench(pair), Labels()
     with gr.Blocks(
@@ -76,21 +84,28 @@ def build(
         with gr.Tabs(elem_id="tabs"):
             with _tab("compare", labels):
                 desk = compare.build(bench, examples, labels)
+                sharing = share.build(bench, examples, labels, desk, uploads, language)
             with _tab("sweep", labels) as tab:
                 sweep.build(bench, examples, labels, desk, tab, language)
             if annotating:
                 with _tab("annotate", labels):
                     annotator = annotate.build(annotating, pair, labels)
+                voting = Voting(bench, examples, annotating.store)
+                with _tab("vote", labels) as tab:
+                    vote.build(voting, annotating, labels, desk, tab)
             with _tab("results", labels):
                 results.build(results_folder, labels)
         stage.build(page, bench, examples, labels, desk)
         compare.on_load(page)
+        share.on_load(page, sharing, desk)
         if annotating:
             annotate.on_load(page, annotator)
             annotate_api.register(annotating, pair)
+            vote_endpoints.register(voting, annotating)
         _speak(page, language, labels)
         api.register(bench)
         endpoints.register(bench)
+        share_endpoints.register(bench, sharing.sharing, annotating)
     return page.queue(max_size=settings.QUEUE_LENGTH)
 
 

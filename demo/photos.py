@@ -50,9 +50,18 @@ def save_once(source: tuple, folder: Path, make: Callable[[], Image.Image]) -> P
     Args:
         source: all that decides what `make` makes, of types that `repr` tells apart.
     """
-    path = folder / hashlib.sha256(repr(source).encode()).hexdigest() / "picture.png"
+    path = _saved(source, folder)
     try:
         os.utime(path)  # begins its time in the cache anew
     except FileNotFoundError:
         files.write_whole(path, files.encode(make(), "png"))
     return path
+
+
+def forget(source: tuple, folder: Path) -> None:
+    """Delete what `save_once` has written of a source."""
+    _saved(source, folder).unlink(missing_ok=True)
+
+
+def _saved(source: tuple, folder: Path) -> Path:
+    return folder / hashlib.sha256(repr(source).encode()).hexdigest() / "picture.png"

@@ -179,3 +179,22 @@ DATA = "data/annotations"
 PUSH_MINUTES = 10.0
 FIGURES_S = 10.0
 """How often open figures are drawn anew."""
+
+# Sharing
+
+SHARE_DAYS = 30.0
+"""How long a photo that was shared stays; whoever starts the server may say otherwise."""
+MOST_SHARED = 2_000
+"""How many photos may be shared at the same time."""
+MOST_SHARED_BYTES = 1_000_000_000
+SWEEP_SHARED_S = 3600
+"""How often expired photos are deleted."""
+MAX_LINK_CHARACTERS = 30_000
+
+# Voting
+
+BALLOTS_OPEN = 1_000
+"""Pairs of answers that may wait for a vote; of more the oldest is forgotten."""
+BALLOT_KEPT_S = 3600
+MOST_VOTES = 200_000
+"""Each takes a run of both models, and about 10 KB."""

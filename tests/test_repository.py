@@ -102,7 +102,8 @@ def test_nothing_generated_is_tracked():
 
 
 @pytest.mark.parametrize(
-    "name", ["requirements.txt", "requirements-train.txt", "requirements-gpu.txt", "requirements-dev.txt"]
+    "name",
+    [f"requirements{part}.txt" for part in ("", "-train", "-mcp", "-gpu", "-dev")],
 )
 def test_every_requirement_has_an_upper_bound(name):
     """Today's install must still work in a year."""

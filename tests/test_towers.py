@@ -19,11 +19,11 @@ from transformers import (
 )
 
 from demo.checkpoints import CheckpointError, load
+from demo.fingerprint import weights_hash
 from demo.settings import Spec
 from tests import tiny
 from tests.pictures import picture
 from training.evaluation import local
-from training.evaluation.local import weights_hash
 from training.evaluation.rows import Picture
 from training.evaluation.towers import OPEN_CLIP, load_tower, swap_tower
 
@@ -114,14 +114,14 @@ def test_a_swapped_tower_looks_at_pictures_of_its_own_size(llava, open_clip, tmp
     Image.fromarray(picture(60, 80)).save(tmp_path / "photo.png")
     asked = [[Picture(str(tmp_path / "photo.png"))]], ["What?"], 4
     checkpoint = load(str(llava), Spec("x", "", ""))
-    before, known = local.generate(checkpoint, *asked), weights_hash(checkpoint, None)
+    before, known = local.generate(checkpoint, *asked), weights_hash(checkpoint.model, None)
     tokens = checkpoint.inputs(asked[0][0][0].read(), ["What?"])["input_ids"].shape[1]
     swap_tower(checkpoint, str(open_clip[0]))
     inputs = checkpoint.inputs(asked[0][0][0].read(), ["What?"])
     assert inputs["pixel_values"].shape[-2:] == (SIDE, SIDE)
     assert tokens - inputs["input_ids"].shape[1] == (56 // PATCH) ** 2 - (SIDE // PATCH) ** 2
     assert len(local.generate(checkpoint, *asked)) == len(before) == 1
-    assert weights_hash(checkpoint, None) != known and str(open_clip[0]) in checkpoint.name
+    assert weights_hash(checkpoint.model, None) != known and str(open_clip[0]) in checkpoint.name
 
 
 def test_towers_in_transformers_own_format_are_taken_as_they_are(llava, tmp_path):

@@ -16,6 +16,7 @@ from demo.annotate.found import TABLES
 from demo.settings import Bounds
 from demo.store.tables import now
 from demo.texts import Text
+from demo.vote.box import BACKUP
 
 PARQUET = ".parquet"
 _COLUMNS = {"picture": ("image", "images", "file"), "options": ("options", "choices")}
@@ -58,7 +59,7 @@ def downloaded(name: str, bounds: Bounds, api: HfApi) -> Iterator[Path]:
 
 def _is_wanted(name: str) -> bool:
     path = Path(name)
-    return path.name in (*TABLES, "batch.json") or (
+    return path.name in (*TABLES, "batch.json", BACKUP) or (
         name.lower().endswith((*SUFFIXES, PARQUET)) and not path.is_absolute()
     )
 

@@ -20,8 +20,9 @@ from demo.annotate.figures import Judged
 from demo.annotate.found import files_below
 from demo.annotate.imports import Imported, add_verdicts
 from demo.annotate.pictures import Pictures
-from demo.store.database import Store
+from demo.store.database import Store, default_url
 from demo.store.tables import Batch
+from demo.vote.box import Box
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,8 @@ class Service:
         return self.batches.store
 
     def write_all(self, folder: Path) -> None:
-        """Every batch as a folder of its own."""
+        """Every batch as a folder of its own, and the votes."""
+        Box(self.store).keep_in(folder)
         for batch in self.batches.listed():
             exports.write_folder(self.store, self.batches.pictures, batch.id, folder / f"batch-{batch.id:04d}")
 
@@ -84,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--batch", type=Path, action="append", default=[], help=text)
     text = "names of logins that may open, export and import (DEMO_OPERATORS, separated by commas)"
     add("--operator", action="append", default=_listed(environ("DEMO_OPERATORS")), help=text)
-    text = "dataset repository, owner/name, that all batches are pushed to and come back from (DEMO_PUSH_TO)"
+    text = "dataset repository, owner/name, that batches and votes are pushed to and come back from (DEMO_PUSH_TO)"
     add("--push-to", default=environ("DEMO_PUSH_TO"), help=text)
     add("--push-every", type=float, default=settings.PUSH_MINUTES, help="minutes (default %(default)s)")
 
@@ -96,7 +98,7 @@ def service_from(arguments: argparse.Namespace, environ: Mapping[str, str] = os.
         StoreError, ValueError: the database or the secret cannot be used.
     """
     data = Path(arguments.data)
-    store = Store(arguments.database or f"sqlite:///{data.absolute()}/annotations.db")
+    store = Store(arguments.database or default_url(data))
     host = getattr(arguments, "host", None) or environ.get("GRADIO_SERVER_NAME")
     shared = environ.get("GRADIO_SHARE", "").lower() == "true"
     operators = {*arguments.operator, *_listed(environ.get("SPACE_AUTHOR_NAME"))}
@@ -113,7 +115,7 @@ def service_from(arguments: argparse.Namespace, environ: Mapping[str, str] = os.
 
 
 def push(service: Service, data: Path, repo: str, every: float, api: HfApi) -> None:
-    """Begin to push all batches to a repository; of a server that has forgotten its own they come back first.
+    """Begin to push all batches and votes to a repository; to a server that has forgotten its own they come back first.
 
     Where the Hub does not answer the server starts all the same, and nothing is pushed; the log says so.
     """
@@ -121,6 +123,7 @@ def push(service: Service, data: Path, repo: str, every: float, api: HfApi) -> N
         with suppress(hub.NoDatasetError), hub.downloaded(repo, settings.BATCH_BOUNDS, api) as folder:
             for batch in _batches_of(folder):
                 restore(service, batch)
+            Box(service.store).take_back(folder)
         service.pushing = hub.Pushing(service.write_all, data / "push", repo, every, hf_api=api)
     except Exception as error:
         log.exception("nothing is pushed to %s: %s", repo, error)

@@ -16,9 +16,10 @@ from demo import markup, photos, settings
 from demo.api import Workbench, check_generation, check_question, states, told_to_the_visitor, upload_path
 from demo.chain import parse_options, question_with_options
 from demo.compare import panels
-from demo.examples import Example, known_answer
+from demo.examples import Example, example_of, known_answer
 from demo.present.recording import Recorder, Recording, replay
 from demo.present.recording import read as read_recording
+from demo.provenance import provenance, same_weights
 from demo.texts import Text, reason
 
 log = logging.getLogger(__name__)
@@ -104,33 +105,39 @@ class Answers:
             recorder = self.recorder(asked, recipe, *numbers)
             events = self.bench.events(asked.photo, asked.question, recipe, *numbers, stop)
             yield from answered(recorder.record(events), asked, recipe)
-            yield *[gr.skip()] * 6, gr.DownloadButton(value=self.keep(recorder), interactive=True)
+            yield *[gr.skip()] * 6, gr.DownloadButton(value=self.keep(recorder.recording()), interactive=True)
 
         with self.running.entered(request.session_hash) as stop:
             yield from told(answers())
 
     def play(self, request: gr.Request, upload):
-        """status, columns, kept run, then photo, seed, question, options, note, everything; from a file"""
+        """status, columns, kept run, then the scene, temperature and most tokens; from a file"""
 
         def answers() -> Iterator[tuple]:
             path = upload_path(upload)
             if path.stat().st_size > settings.MAX_RECORDING_BYTES:
                 raise ValueError(Text("present.recording-too-large", most=settings.MAX_RECORDING_BYTES // 1_000_000))
             recording = read_recording(path.read_bytes())
+            numbers = check_generation(recording.seed, recording.temperature, recording.max_new_tokens)
             photo = self.photo_of(recording)
             question, *_ = recording.question.splitlines()
             listed = parse_options(recording.question)
             known = known_answer(self.examples, photo, question, listed)
             asked = Asked(photo, recording.question, listed, known)
             shown = self.show(request, photo, recording.recipe, recording.seed)
-            fields = str(photo), recording.seed, question, "\n".join(listed), recorded(recording), *shown
-            yield *[gr.skip()] * 6, gr.DownloadButton(interactive=False), *fields
-            for columns in answered(replay(recording, 1.0, stop), asked, recording.recipe, recorded(recording)):
+            mark = recorded(recording)
+            if not same_weights(recording.provenance.get("checkpoints", {}), self.bench.pair):
+                mark += markup.remark(Text("share.other-weights"))
+            fields = str(photo), recording.seed, question, "\n".join(listed), mark, *shown
+            fields += numbers[1:]
+            kept = gr.DownloadButton(value=self.keep(recording), interactive=True)
+            yield *[gr.skip()] * 6, kept, *fields
+            for columns in answered(replay(recording, 1.0, stop), asked, recording.recipe, mark):
                 yield *columns, *[gr.skip()] * len(fields)
 
         self.running.asked(request.session_hash)
         with self.running.entered(request.session_hash) as stop:
-            yield from told(answers(), more=1 + 5 + 4 + len(REGISTRY))
+            yield from told(answers(), more=1 + 5 + 4 + len(REGISTRY) + 2)
 
     def asked(self, photo, question, options) -> "Asked":
         """What is asked, once it has been found to be usable.
@@ -145,14 +152,15 @@ class Answers:
 
     def recorder(self, asked: "Asked", recipe: Recipe, seed: int, temperature: float, max_new_tokens: int) -> Recorder:
         """Keeps a run of these settings; of an example's photo by its name, of others at the models' size."""
-        names = {example.image.read_bytes(): example.image.name for example in self.examples}
-        photo = names.get(asked.photo.read_bytes()) or self.bench.working_photo(asked.photo)
+        example = example_of(self.examples, asked.photo)
+        photo = example.image.name if example else self.bench.working_photo(asked.photo)
         models = {side.name: str(side.label) for side in self.bench.pair.sides}
-        return Recorder(models, asked.question, recipe, seed, temperature, max_new_tokens, photo)
+        about = asked.question, recipe, seed, temperature, max_new_tokens, photo
+        return Recorder(models, *about, provenance(self.bench.pair))
 
-    def keep(self, recorder: Recorder) -> str:
-        """The path of a file with what was recorded."""
-        content = recorder.recording().as_json()
+    def keep(self, recording: Recording) -> str:
+        """The path of a file with a run."""
+        content = recording.as_json()
         path = self.cache / hashlib.sha256(content).hexdigest() / "run.json"
         files.write_whole(path, content)
         return str(path)

@@ -47,7 +47,7 @@ def build(bench: api.Workbench, examples: Sequence[Example], labels: Labels) -> 
             _photo_card(ui, examples, labels)
             _question_card(ui, bench.pair, labels)
             _recipe_card(ui, labels)
-        with gr.Column(elem_id="right"):
+        with gr.Column(elem_id="right") as ui.right:
             _answer_cards(ui, bench.pair, labels)
     ui.actions = Actions(bench, examples)
     ui.answers = Answers(bench, examples, ui.actions.show)
@@ -302,7 +302,7 @@ def _wire(ui: SimpleNamespace, actions: Actions, answers: Answers) -> None:
     ui.play.upload(
         answers.play,
         ui.play,
-        [ui.status, *columns, ui.keep, *ui.scene],
+        [ui.status, *columns, ui.keep, *ui.scene, ui.temperature, ui.max_new_tokens],
         show_progress="hidden",
         concurrency_limit=settings.MOST_PLAYED,
         api_visibility="private",

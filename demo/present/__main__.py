@@ -16,6 +16,7 @@ from demo.checkpoints import CheckpointError
 from demo.examples import Example, load_examples
 from demo.models import add_arguments, load_pair, spec_from
 from demo.present.recording import Recorder
+from demo.provenance import provenance
 
 
 def record(bench: Workbench, example: Example, folder: Path) -> Path:
@@ -27,7 +28,7 @@ def record(bench: Workbench, example: Example, folder: Path) -> Path:
     question = question_with_options(example.question, list(example.options))
     numbers = example.seed, settings.TEMPERATURE, bench.pair.max_new_tokens
     models = {side.name: str(side.label) for side in bench.pair.sides}
-    recorder = Recorder(models, question, example.recipe, *numbers, example.image.name)
+    recorder = Recorder(models, question, example.recipe, *numbers, example.image.name, provenance(bench.pair))
     for event in recorder.record(bench.events(example.image, question, example.recipe, *numbers)):
         if event.error:
             raise RuntimeError(f"{example.title}: {event.side} failed: {event.error}")

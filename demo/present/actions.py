@@ -92,7 +92,7 @@ class Actions:
             if pace == READABLE:
                 events = recording.paced(events, settings.READABLE_CHARACTERS_PER_S, stop)
             yield from answered(events, asked, recipe)
-            yield *[gr.skip()] * 6, gr.DownloadButton(value=self.answers.keep(recorder), interactive=True)
+            yield *[gr.skip()] * 6, gr.DownloadButton(value=self.answers.keep(recorder.recording()), interactive=True)
 
         with self.answers.running.entered(request.session_hash) as stop:
             yield from told(answers())

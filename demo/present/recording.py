@@ -7,6 +7,8 @@ A recording is JSON:
 - `question` with its options, `recipe`, `seed`, `temperature`, `max_new_tokens`
 - `photo`: an example's file name, or a PNG of the photo at the size the models worked at, in base64
 - `events`: [seconds since the question, side, text, tokens, done, stats or null, error or null], in order
+- `replies`: {baseline, robust}, what the events say as a whole
+- `versions`, `checkpoints`: what `demo.provenance` says of the models; recordings of old lack them and `replies`
 """
 
 import base64
@@ -16,7 +18,7 @@ import json
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -62,6 +64,7 @@ class Recording:
     Attributes:
         photo: an example's file name, or the photo itself (mode RGB).
         events: (seconds since the question, event), in order.
+        provenance: `demo.provenance.provenance`, {} where it is not known.
     """
 
     made: str
@@ -73,6 +76,12 @@ class Recording:
     max_new_tokens: int
     photo: Image.Image | str
     events: tuple[tuple[float, Event], ...]
+    provenance: Mapping = field(default_factory=dict)
+
+    @property
+    def replies(self) -> dict[str, str]:
+        """What each side has said."""
+        return {side: "".join(event.text for _, event in self.events if event.side == side) for side in SIDES}
 
     def as_json(self) -> bytes:
         """The recording as the module describes it."""
@@ -89,6 +98,8 @@ class Recording:
                 "seed": self.seed,
                 "temperature": self.temperature,
                 "max_new_tokens": self.max_new_tokens,
+                **self.provenance,
+                "replies": self.replies,
                 "photo": photo,
                 "events": [
                     [round(at, 3), e.side, e.text, e.tokens, e.done, asdict(e.stats) if e.stats else None, e.error]
@@ -103,8 +114,9 @@ class Recorder:
     """Passes a run's events on and keeps them."""
 
     def __init__(self, models: Mapping[str, str], question: str, recipe: Recipe, seed: int, temperature: float,
-                 max_new_tokens: int, photo: Image.Image | str):  # fmt: skip
+                 max_new_tokens: int, photo: Image.Image | str, provenance: Mapping = {}):  # fmt: skip
         self._about = models, question, recipe, seed, temperature, max_new_tokens, photo
+        self._provenance = provenance
         self._events: list[tuple[float, Event]] = []
 
     def record(self, events: Iterable) -> Iterator:
@@ -122,7 +134,8 @@ class Recorder:
         models, question, recipe, seed, temperature, max_new_tokens, photo = self._about
         made = datetime.now(UTC).isoformat(timespec="seconds")
         return Recording(
-            made, models, question, recipe, seed, temperature, max_new_tokens, photo, tuple(self._events)
+            made, models, question, recipe, seed, temperature, max_new_tokens, photo, tuple(self._events),
+            self._provenance,
         )  # fmt: skip
 
 
@@ -141,7 +154,7 @@ def read(content: bytes) -> Recording:
         question = raw["question"]
         if not isinstance(question, str) or not 0 < len(question) <= settings.MAX_QUESTION_CHARACTERS:
             raise ValueError("its question is missing or too long")
-        return Recording(
+        recording = Recording(
             made=str(raw["made"])[:40],
             models={name: str(raw["models"][name])[:200] for name in SIDES},
             question=question,
@@ -151,7 +164,11 @@ def read(content: bytes) -> Recording:
             max_new_tokens=int(raw["max_new_tokens"]),
             photo=_photo(raw["photo"]),
             events=tuple(_events(raw["events"])),
+            provenance=_provenance(raw),
         )
+        if raw.get("replies", recording.replies) != recording.replies:
+            raise ValueError("its replies are not what its events say")
+        return recording
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ValueError(Text("present.bad-recording", reason=said)) from error
@@ -166,6 +183,22 @@ def _photo(photo: object) -> Image.Image | str:
         return files.read_photo(io.BytesIO(base64.b64decode(photo["png"], validate=True)), settings.MAX_PHOTO_PIXELS)
     except binascii.Error as error:
         raise ValueError("its photo is no base64") from error
+
+
+def _provenance(raw: Mapping) -> dict:
+    """Versions and checkpoints as far as they are said; texts of a reasonable length, no more."""
+    found = {}
+    if "versions" in raw:
+        found["versions"] = {str(name)[:100]: str(value)[:100] for name, value in list(raw["versions"].items())[:50]}
+    if "checkpoints" in raw:
+        found["checkpoints"] = {
+            side: {
+                str(name)[:100]: value if value is None else str(value)[: settings.MAX_QUESTION_CHARACTERS]
+                for name, value in list(raw["checkpoints"][side].items())[:20]
+            }
+            for side in SIDES
+        }
+    return found
 
 
 def _events(rows: list) -> Iterator[tuple[float, Event]]:

@@ -25,6 +25,11 @@ MIGRATION_LOCK = 0x5EE7B0D5
 _WRITES = "demo_writes"
 
 
+def default_url(data: Path) -> str:
+    """Where the database is unless whoever starts the server names another: SQLite in the folder of its data."""
+    return f"sqlite:///{data.absolute()}/annotations.db"
+
+
 class StoreError(RuntimeError):
     """A database that cannot be used; the text says which and why."""
 

@@ -132,3 +132,62 @@ class Judgement(Base):
     seconds: Mapped[float | None] = mapped_column(Float)
     at: Mapped[datetime] = mapped_column(default=now)
     undoes: Mapped[int | None] = mapped_column(ForeignKey("judgements.id"))
+
+
+class Vote(Base):
+    """What one visitor, who did not know the names, said about two answers.
+
+    Attributes:
+        ballot: the pair of answers as it was shown; it can be voted on once.
+        item: hash of photo, question, recipe, seed, settings and models: what was asked, whoever asked it.
+        voter: hash of a random mark that the visitor's browser made; nothing of their address.
+        photo: an example's file name; None for a photo of the visitor's own, of which nothing is kept.
+        options, answer: of the question; answer is the right one, None where it is not known.
+        models: {side: {"name": …, "weights": hash}}; replies: {side: what it wrote}.
+        first: the side that stood first.
+        better, right: a side, ``both`` or ``neither``; right is None where the voter could not say.
+        seconds: from the pair's appearance to the vote.
+    """
+
+    __tablename__ = "votes"
+    __table_args__ = (UniqueConstraint("ballot"), UniqueConstraint("item", "voter"))
+    id: Mapped[int] = mapped_column(primary_key=True)
+    ballot: Mapped[str] = mapped_column(String(32))
+    item: Mapped[str] = mapped_column(String(64))
+    voter: Mapped[str] = mapped_column(String(64))
+    photo: Mapped[str | None] = mapped_column(String(200))
+    question: Mapped[str] = mapped_column(Text)
+    options: Mapped[list]
+    answer: Mapped[str | None] = mapped_column(Text)
+    recipe: Mapped[str] = mapped_column(Text)
+    seed: Mapped[int] = mapped_column(Integer)
+    temperature: Mapped[float] = mapped_column(Float)
+    max_new_tokens: Mapped[int] = mapped_column(Integer)
+    models: Mapped[dict]
+    replies: Mapped[dict]
+    first: Mapped[str] = mapped_column(String(10))
+    better: Mapped[str] = mapped_column(String(10))
+    right: Mapped[str | None] = mapped_column(String(10))
+    seconds: Mapped[float | None] = mapped_column(Float)
+    at: Mapped[datetime] = mapped_column(default=now)
+
+
+class SharedPhoto(Base):
+    """A photo that somebody agreed to share; the picture itself lies in a folder, named by the id.
+
+    Attributes:
+        id: 128 random bits: who knows it sees the photo.
+        key_hash: of the key that deletes it, which only the uploader has.
+        sha256, bytes: of the picture's file.
+        until: when it expires.
+    """
+
+    __tablename__ = "shared_photos"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    key_hash: Mapped[str] = mapped_column(String(64))
+    sha256: Mapped[str] = mapped_column(String(64))
+    bytes: Mapped[int] = mapped_column(Integer)
+    width: Mapped[int] = mapped_column(Integer)
+    height: Mapped[int] = mapped_column(Integer)
+    at: Mapped[datetime] = mapped_column(default=now)
+    until: Mapped[datetime]

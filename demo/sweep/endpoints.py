@@ -22,14 +22,42 @@ def register(bench: Workbench) -> None:
     """Add the endpoints to the Blocks being built; their components are never shown."""
 
     def run_sweep(image, question, what, recipe, steps, seeds, seed, truth, temperature, max_new_tokens):
-        """Ask both models at many strengths of one degradation or recipe; streams the state as JSON."""
+        """Ask both models at many strengths of one degradation or recipe; streams the state as JSON.
+
+        Args:
+            image: the photo.
+            question: with its options, one a line as "0. dog".
+            what: a degradation's name, or "recipe" to scale the recipe as a whole.
+            recipe: what is on besides, or what is scaled; such as "lens blur(0.31)", or "none".
+            steps: how many strengths from 0 to 1.
+            seeds: how many degradations of each strength.
+            seed: the first of them, a whole number.
+            truth: the right answer, empty where it is not known.
+            temperature: 0 is greedy and repeatable; at most 2.
+            max_new_tokens: the most tokens of an answer.
+
+        Returns:
+            A JSON object: progress, steps with both answers, and from where on each model is wrong.
+        """
         with told_to_the_caller():
             kind = "recipe" if what == RECIPE else "type"
             run = begin(bench, kind, what, Recipe.parse(recipe or ""), steps, seeds, seed, question, truth)
             yield from states(image, run, seed, temperature, max_new_tokens)
 
     def run_matrix(image, question, seed, truth, temperature, max_new_tokens):
-        """Ask both models about all sixteen degradations at three strengths; streams the state as JSON."""
+        """Ask both models about all sixteen degradations at three strengths; streams the state as JSON.
+
+        Args:
+            image: the photo.
+            question: with its options, one a line as "0. dog".
+            seed: whole number.
+            truth: the right answer, empty where it is not known.
+            temperature: 0 is greedy and repeatable; at most 2.
+            max_new_tokens: the most tokens of an answer.
+
+        Returns:
+            A JSON object: progress and steps with both answers.
+        """
         with told_to_the_caller():
             run = begin(bench, "matrix", "", Recipe(), settings.SWEEP_STEPS, 1, seed, question, truth)
             yield from states(image, run, seed, temperature, max_new_tokens)

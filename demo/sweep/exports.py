@@ -9,6 +9,7 @@ from statistics import mean
 from PIL import Image
 
 from degradations import REGISTRY
+from demo.drawing import ACCENT, BAD, GOOD, GRID, OTHER, QUIET, box, shortened, style
 from demo.sweep.chart import MARKS
 from demo.sweep.engine import SIDES
 from demo.sweep.panels import what_was_swept
@@ -19,11 +20,7 @@ COLUMNS = [
     "what", "intensity", "seed", "recipe", "applied", *(f"{name}_{field}" for name in SIDES for field in CELL),
     "robust_predicted", "robust_predicted_recipe",
 ]  # fmt: skip
-PAPER, INK, QUIET, GRID, ACCENT = "#ffffff", "#23211d", "#6d675d", "#e5e1d8", "#0f6e6a"
-VERDICTS = {"right": "#2a7d4f", "same": "#2a7d4f", "wrong": "#b23a36", "changed": "#b23a36"}
-OTHER = "#a39d92"
-FONTS = ["Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "DejaVu Sans"]
-"""The first that this machine has draws a glyph; Chinese needs one of the former."""
+VERDICTS = {"right": GOOD, "same": GOOD, "wrong": BAD, "changed": BAD}
 
 
 def as_json(state: Mapping) -> bytes:
@@ -58,24 +55,15 @@ def as_png(state: Mapping, pictures: Sequence[Image.Image], language: str = DEFA
         pictures: a thumbnail of every step.
         language: of the slide's own words.
     """
-    # Here, because nothing but this needs them, and a page without a sweep need not wait for them.
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    with style():
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
 
-    installed = set(matplotlib.font_manager.get_font_names())
-    style = {
-        "font.family": [name for name in FONTS if name in installed] or ["sans-serif"], "font.size": 17,
-        "text.parse_math": False, "text.color": INK, "axes.edgecolor": GRID, "axes.labelcolor": QUIET,
-        "xtick.color": QUIET, "ytick.color": QUIET, "axes.spines.top": False, "axes.spines.right": False,
-        "figure.facecolor": PAPER,
-    }  # fmt: skip
-    with matplotlib.rc_context(style):
         figure = Figure(figsize=(19.2, 10.8), dpi=100)
         canvas = FigureCanvasAgg(figure)
         title = what_was_swept(state).say(language)
         figure.text(0.04, 0.94, title, fontsize=32, weight="bold", va="center")
-        figure.text(0.04, 0.885, _shortened(state["question"].splitlines()[0], 110), fontsize=21, color=QUIET)
+        figure.text(0.04, 0.885, shortened(state["question"].splitlines()[0], 110), fontsize=21, color=QUIET)
         models = " · ".join(f"{say(f'compare.{name}', language)}: {state['models'][name]}" for name in SIDES)
         figure.text(0.04, 0.03, models, fontsize=14, color=QUIET)
         if state["kind"] == "matrix":
@@ -107,9 +95,9 @@ def _sweep(figure, state: Mapping, pictures: Sequence[Image.Image], language: st
         for number, (step, _) in enumerate(one_seed):
             cell = step[name]
             colour = VERDICTS.get(cell["verdict"], OTHER)
-            axes.add_patch(_box(number + 0.02, 0.04, 0.9, 0.92, colour))
+            axes.add_patch(box(number + 0.02, 0.04, 0.9, 0.92, colour))
             words = (
-                f"{MARKS.get(cell['verdict'], '·')} {_shortened(cell['answer'] or '–', max(6, 130 // len(one_seed)))}"
+                f"{MARKS.get(cell['verdict'], '·')} {shortened(cell['answer'] or '–', max(6, 130 // len(one_seed)))}"
             )
             axes.text(number + 0.47, 0.5, words, ha="center", va="center", color="white", fontsize=13)
     axes = figure.add_axes((left, 0.1, wide, 0.36))
@@ -146,17 +134,6 @@ def _heat_maps(figure, state: Mapping, language: str) -> None:
         for row, what in enumerate(REGISTRY):
             for column, value in enumerate(intensities):
                 cell = cells[what, value][name]
-                axes.add_patch(_box(column + 0.02, row + 0.05, 0.95, 0.9, VERDICTS.get(cell["verdict"], OTHER)))
-                words = f"{MARKS.get(cell['verdict'], '·')} {_shortened(cell['answer'] or '–', 18)}"
+                axes.add_patch(box(column + 0.02, row + 0.05, 0.95, 0.9, VERDICTS.get(cell["verdict"], OTHER)))
+                words = f"{MARKS.get(cell['verdict'], '·')} {shortened(cell['answer'] or '–', 18)}"
                 axes.text(column + 0.5, row + 0.5, words, ha="center", va="center", color="white", fontsize=13)
-
-
-def _box(x: float, y: float, wide: float, high: float, colour: str):
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((x, y), wide, high, facecolor=colour, edgecolor="none")
-
-
-def _shortened(text: str, most: int) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from urllib.parse import quote
 
 from degradations import REGISTRY, STAGES
-from demo.markup import empty, number, stage_class, tiles, type_name
+from demo.markup import empty, file_address, number, stage_class, tiles, type_name
 from demo.sweep.chart import MARKS, chart
 from demo.sweep.engine import GOOD, RECIPE, SIDES
 from demo.texts import Text, both, shown
@@ -21,11 +20,6 @@ def subject(photo: str | None, question: str, options: Sequence[str], recipe: st
         f'<p class="asked">{escape(question)}</p><ol start="0">{listed}</ol>'
         f'<p class="remark">{shown("sweep.recipe-now", recipe=recipe)}</p></figcaption></figure>'
     )
-
-
-def file_address(path: str) -> str:
-    """Where a browser finds a file of Gradio's upload folder, whatever address the page has."""
-    return f"gradio_api/file={quote(path)}"
 
 
 def progress(state: Mapping | None) -> str:

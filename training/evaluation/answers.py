@@ -22,6 +22,7 @@ from degradations.files import write_whole
 from degradations.jobs import OtherRunError, read_table
 from demo.chain import parse_chain, question_with_options
 from demo.checkpoints import Checkpoint
+from demo.fingerprint import weights_hash
 from training.endpoint import Endpoint
 from training.evaluation import local, served
 from training.evaluation.rows import Picture, applied, pictures_of, states_of
@@ -169,7 +170,7 @@ def _sources(
     """Every side with what its answers follow from and the function that asks it."""
     for checkpoint, side, adapter in local.loaded([side for side in sides if not side.url], asking.spec):
         source = local.fingerprint(checkpoint, adapter, asking.template_of(side), asking)
-        told = {"source": source, "weights": local.weights_hash(checkpoint, adapter)}
+        told = {"source": source, "weights": weights_hash(checkpoint.model, adapter)}
         yield side, told, partial(_ask_checkpoint, checkpoint, adapter, side, asking)
     for side in sides:
         if side.url:

@@ -2,27 +2,22 @@
 
 import hashlib
 import json
-import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from peft import PeftModel, get_peft_model_state_dict
-from peft.tuners.lora import LoraLayer
+from peft import PeftModel
 from PIL import Image
 
 from demo import checkpoints
 from demo.checkpoints import Checkpoint
+from demo.fingerprint import add_weights
 from demo.settings import Spec
 from training.evaluation.rows import Picture
 from training.evaluation.said import Reply
 from training.evaluation.sides import Asking, Side
 from training.evaluation.towers import swap_tower
-
-WRAPPED = re.compile(r"\.(base_layer|original_module)\b")
-SAVED = ".modules_to_save."
-"""What PEFT adds to the names of weights that an adapter stands beside, and of its copies of whole modules."""
 
 
 def find(side: Side) -> None:
@@ -114,26 +109,5 @@ def fingerprint(checkpoint: Checkpoint, adapter: str | None, template: str, aski
     spec = asking.spec
     budgets = [asking.max_new_tokens, spec.min_pixels, spec.max_pixels, str(checkpoint.base.dtype)]
     digest = hashlib.sha256(json.dumps([template, budgets]).encode())
-    _add_weights(digest, checkpoint, adapter)
+    add_weights(digest, checkpoint.model, adapter)
     return digest.hexdigest()
-
-
-def weights_hash(checkpoint: Checkpoint, adapter: str | None) -> str:
-    """A hash of about a thousand numbers of every weight, and of the adapter's scales."""
-    digest = hashlib.sha256()
-    _add_weights(digest, checkpoint, adapter)
-    return digest.hexdigest()
-
-
-def _add_weights(digest, checkpoint: Checkpoint, adapter: str | None) -> None:
-    state = checkpoint.base.state_dict()
-    # Names of the checkpoint's own weights, whatever adapters are on it.
-    weights = {WRAPPED.sub("", name): state[name] for name in state if "lora_" not in name and SAVED not in name}
-    if adapter:
-        weights |= get_peft_model_state_dict(checkpoint.model, adapter_name=adapter, save_embedding_layers=False)
-        layers = {name: layer for name, layer in checkpoint.model.named_modules() if isinstance(layer, LoraLayer)}
-        scales = {name: layer.scaling[adapter] for name, layer in layers.items() if adapter in layer.scaling}
-        digest.update(json.dumps(scales, sort_keys=True).encode())
-    for name in sorted(weights):
-        some = weights[name].flatten()[:: max(1, weights[name].numel() // 1000)]
-        digest.update(name.encode() + some.float().cpu().numpy().tobytes())
