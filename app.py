@@ -12,6 +12,7 @@ from demo.annotate import service
 from demo.checkpoints import CheckpointError
 from demo.examples import load_examples
 from demo.models import add_arguments, load_pair, spec_from
+from demo.recovery import joint as recovery
 from demo.store.database import StoreError
 
 
@@ -21,6 +22,7 @@ def main() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add_arguments(parser)
+    recovery.add_arguments(parser)
     service.add_arguments(parser)
     # Without host or port Gradio chooses: on a Space by the Space's own variables.
     parser.add_argument("--host", default=os.environ.get("HOST"), help="address to listen on (HOST)")
@@ -37,12 +39,16 @@ def main() -> None:
     except (CheckpointError, ValueError) as error:
         parser.error(f"{error} Name other checkpoints by --model, --baseline and --adapter, or a --preset.")
     try:
+        joint = recovery.joint_from(arguments, pair)
+    except (CheckpointError, ValueError) as error:
+        parser.error(f"{error} Name another by --recovery, or leave it out by --recovery {recovery.NONE}.")
+    try:
         annotating = service.service_from(arguments)
     except (StoreError, ValueError) as error:
         parser.error(str(error))
     logging.info(pair.notice)
     examples = load_examples()
-    blocks = page.build(pair, examples, annotating, arguments.results)
+    blocks = page.build(pair, examples, annotating, arguments.results, joint)
     options = page.launch_options(examples)
     blocks.launch(server_name=arguments.host, server_port=arguments.port, prevent_thread_lock=True, **options)
     # Only now: launching sets environment variables, which no other thread survives that compiles and reads them.

@@ -14,6 +14,8 @@ from demo.examples import Example
 from demo.labels import Labels
 from demo.models import Pair
 from demo.present import stage
+from demo.recovery import endpoints as recovery_endpoints
+from demo.recovery.joint import Joint
 from demo.results import tab as results
 from demo.sweep import endpoints
 from demo.sweep import tab as sweep
@@ -58,14 +60,16 @@ def build(
     examples: Sequence[Example] = (),
     annotating: Service | None = None,
     results_folder: Path | None = None,
+    joint: Joint | None = None,
 ) -> gr.Blocks:
     """The page for a pair of models; its queue is set up.
 
     Args:
         annotating: what the tab Annotate works on; without it there is no such tab.
         results_folder: what the tab Results shows.
+        joint: recovers pictures and answers from both; without it there is no third column.
     """
-    bench, labels = api.Workbench(pair), Labels()
+    bench, labels = api.Workbench(pair, joint), Labels()
     with gr.Blocks(
         title=str(Text("page.title")),
         analytics_enabled=False,
@@ -91,6 +95,8 @@ def build(
         _speak(page, language, labels)
         api.register(bench)
         endpoints.register(bench)
+        if joint:
+            recovery_endpoints.register(bench)
     return page.queue(max_size=settings.QUEUE_LENGTH)
 
 
