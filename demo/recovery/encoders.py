@@ -26,10 +26,12 @@ class Encoder:
 
     Attributes:
         name: what tables and page call it.
+        module: what embeds, to be put on the pictures' device.
         embed: pictures (n, 3, h, w) in [0, 1] -> (n, d); gradients pass through.
     """
 
     name: str
+    module: nn.Module
     embed: Callable[[torch.Tensor], torch.Tensor]
 
     def similarity(self, pictures: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
@@ -46,7 +48,7 @@ def tower_encoder(tower: nn.Module, name: str, side: int = 224) -> Encoder:
         seen = tower(((pictures * 255 - 127) / 128).contiguous(memory_format=torch.channels_last))
         return seen.last_hidden_state.mean((2, 3))
 
-    return Encoder(name, embed)
+    return Encoder(name, tower, embed)
 
 
 def fitted(pictures: torch.Tensor, side: int) -> torch.Tensor:
@@ -78,9 +80,9 @@ def clip_encoder(name: str) -> Encoder:
         pictures = functional.interpolate(pictures, size, mode="bicubic", antialias=True).clamp(0, 1)
         top, left = ((length - side) // 2 for length in size)
         pictures = pictures[..., top : top + side, left : left + side]
-        return model(pixel_values=(pictures - mean) / std).image_embeds
+        return model(pixel_values=(pictures - mean.to(pictures)) / std.to(pictures)).image_embeds
 
-    return Encoder(f"CLIP ({'/'.join(Path(name).parts[-2:])})", embed)
+    return Encoder(f"CLIP ({'/'.join(Path(name).parts[-2:])})", model, embed)
 
 
 @lru_cache(maxsize=1)
