@@ -95,15 +95,16 @@ class Aligning(nn.Module):
             module.to(degraded.device)
         degraded, clean = as_float(degraded), as_float(clean)
         proposed = self.network(degraded).float()
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(degraded.device.type, enabled=False):
             before = reference(degraded).float()
+            meant = encoder.embed(clean)
         if self.arguments.method == "ascent":
-            ssim, meaning = self._rewards(proposed.clamp(0, 1), clean, None)
+            ssim, meaning = self._rewards(proposed.clamp(0, 1), clean, meant, None)
             gain = self._total(ssim.mean((1, 2)), meaning).mean()
         else:
-            gain = self._policy(proposed, clean)
+            gain = self._policy(proposed, clean, meant)
             with torch.no_grad():
-                ssim, meaning = self._rewards(proposed.clamp(0, 1), clean, None)
+                ssim, meaning = self._rewards(proposed.clamp(0, 1), clean, meant, None)
         divergence = self._divergence(proposed, before)
         with torch.no_grad():
             told = {
@@ -114,7 +115,7 @@ class Aligning(nn.Module):
             }
         return {"loss": self.arguments.beta * divergence - gain, "figures": told}
 
-    def _policy(self, proposed: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+    def _policy(self, proposed: torch.Tensor, clean: torch.Tensor, meant: torch.Tensor) -> torch.Tensor:
         """What is to grow: log-likelihoods of sampled pictures, weighted with their advantages, a mean over regions."""
         options = self.arguments
         count, group = len(proposed), options.group
@@ -124,9 +125,8 @@ class Aligning(nn.Module):
         with torch.no_grad():
             added = noise.repeat_interleave(options.block, -1).repeat_interleave(options.block, -2)
             pictures = (proposed + added).clamp(0, 1).flatten(0, 1)
-            targets = clean.repeat(group, 1, 1, 1)
             region = REGION if options.credit == "region" else None
-            ssim, meaning = self._rewards(pictures, targets, region)
+            ssim, meaning = self._rewards(pictures, clean.repeat(group, 1, 1, 1), meant.repeat(group, 1), region)
             earned = self._total(ssim, meaning[:, None, None]).unflatten(0, (group, count))
             advantages = (earned - earned.mean(0)) / (earned.std(0) + 1e-4)
             action = mean.detach() + noise
@@ -137,13 +137,18 @@ class Aligning(nn.Module):
         return (advantages * sums).mean()
 
     def _rewards(
-        self, pictures: torch.Tensor, clean: torch.Tensor, region: int | None
+        self, pictures: torch.Tensor, clean: torch.Tensor, meant: torch.Tensor, region: int | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """SSIM (n, rows, columns) and the semantic reward (n,); a reward that is left out is made all the same."""
+        """SSIM (n, rows, columns) and the semantic reward (n,); a reward that is left out is made all the same.
+
+        Args:
+            meant: embeddings of the clean pictures.
+        """
         _, encoder = self._rest
         # Variances and cosines near 1 are lost in half precision.
         with torch.autocast(pictures.device.type, enabled=False):
-            return structure(pictures, clean, region), semantic(encoder.similarity(pictures, clean))
+            cosine = functional.cosine_similarity(encoder.embed(pictures).float(), meant.float())
+            return structure(pictures, clean, region), semantic(cosine)
 
     def _total(self, ssim: torch.Tensor, meaning: torch.Tensor) -> torch.Tensor:
         for_structure, for_meaning = self.arguments.reward_weights
@@ -166,7 +171,7 @@ def main() -> None:
     run = Run.of("Recovery alignment", (arguments, training), tables, arguments.start)
     with run.alone_in(Path(training.output_dir)):
         set_seed(training.seed + PartialState().process_index)  # each process samples for itself
-        network, reference = (start_from(arguments.start).to(memory_format=torch.channels_last) for _ in range(2))
+        network, reference = (start_from(arguments.start) for _ in range(2))
         aligning = Aligning(network, reference, load_encoder(arguments.encoder), arguments)
         train(aligning, network, arguments.pairs(training), training, run)
 

@@ -175,7 +175,7 @@ def main() -> None:
     with run.alone_in(Path(training.output_dir)):
         set_seed(training.seed)
         seen = load_tower(arguments.base)
-        decoder = Decoder(channels_of(seen, arguments.levels), arguments.blocks).to(memory_format=torch.channels_last)
+        decoder = Decoder(channels_of(seen, arguments.levels), arguments.blocks)
         train(
             Decoding(seen, decoder),
             decoder,

@@ -71,7 +71,6 @@ def measure_all(
         ValueError: the corpus has no photos of that split, or something recovers no more than it was given.
     """
     photos = [picture for picture in read_corpus(corpus, split) if not picture.cutout][:limit]
-    claim(output, {"corpus": str(corpus), "split": split, "size": size, "limit": limit, "encoder": encoder.name})
     rows = {row["key"]: row for row in read_table(output / "measures.jsonl")}
     cases = [(CLEAN, ""), *((state, name) for state in STRENGTHS for name in types)]
     wanted = []
@@ -236,8 +235,10 @@ def main() -> int:
     if len(recoveries) < len(options.recoveries):
         parser.error("two recoveries have one name: write NAME=RECOVERY")
     try:
+        encoder = load_encoder(options.encoder)
+        named = {name: getattr(options, name) for name in ("split", "size", "limit")}
+        claim(options.output, {"corpus": str(options.corpus), "encoder": encoder.name, **named})
         with alone_in(options.output):
-            encoder = load_encoder(options.encoder)
             rows = measure_all(
                 recoveries, options.corpus, options.output, split=options.split, size=options.size,
                 limit=options.limit, types=options.types, encoder=encoder,

@@ -68,7 +68,7 @@ def main() -> None:
     with run.alone_in(Path(training.output_dir)):
         set_seed(training.seed)
         shape = {name: getattr(arguments, name) for name in ("width", "encoders", "middle", "decoders")}
-        network = start_from(arguments.start, **shape).to(memory_format=torch.channels_last)
+        network = start_from(arguments.start, **shape)
         train(Restoring(network), network, arguments.pairs(training), training, run)
 
 

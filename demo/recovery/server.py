@@ -259,6 +259,7 @@ def _answer(server: Server, images: Sequence[Image.Image], prompt: str, temperat
     """One answer: (new text, reason why it ended, or None) each."""
     pictures = [{"type": "image_url", "image_url": {"url": data_uri(image)}} for image in images]
     text = server.prompt.replace("{prompt}", prompt)
+    began = False
     request = {"model": server.model, "temperature": temperature, "max_tokens": most, "seed": seed, "stream": True}
     try:
         with (
@@ -278,10 +279,15 @@ def _answer(server: Server, images: Sequence[Image.Image], prompt: str, temperat
                     yield (choice.delta.content or "") if choice.delta else "", choice.finish_reason
             if not ended:
                 raise ServerError(Text("recovery.server-cut-off", url=server.url))
-    except openai.APIError as error:
-        raise server.refused(error) from error
     except ServerError:
         raise
+    except openai.APIConnectionError as error:
+        silent = isinstance(error, openai.APITimeoutError)
+        if began and not silent:
+            raise ServerError(Text("recovery.server-cut-off", url=server.url)) from error
+        raise server.refused(error) from error
+    except openai.APIError as error:
+        raise server.refused(error) from error
     except json.JSONDecodeError as error:
         raise ServerError(Text("recovery.server-page", url=server.url)) from error
     except Exception as error:  # while a body is read, these are those of the library beneath
