@@ -33,6 +33,8 @@ from demo import photos, settings
 from demo.chain import parse_options
 from demo.generation import Event
 from demo.models import Pair
+from demo.recovery.attempt import Attempt
+from demo.recovery.measures import measure
 from demo.replies import Reply
 from demo.streaming import stream, stream_batch
 from demo.texts import Text, both, reason, shown
@@ -116,6 +118,18 @@ class Workbench:
     def answers(self, images: Sequence[Image.Image], question: str, **asked: object) -> Iterator[Event]:
         """Ask both models about several pictures at once, as `demo.streaming.stream_batch` does."""
         return stream_batch(self.pair, images, question, **asked)
+
+    def recovering(self, image: Image.Image) -> Attempt:
+        """Begin to recover a picture; there has to be a `joint`."""
+        return Attempt(self.joint.recovery, image)
+
+    def gained(self, photo: Path, recipe: Recipe, attempt: Attempt) -> float | None:
+        """PSNR that a recovery gained, in dB; None where nothing was degraded, so that nothing could be."""
+        if not recipe or attempt.image is None:
+            return None
+        clean = self.working_photo(photo)
+        before, after = (measure(image, clean).capped for image in (attempt.before, attempt.image))
+        return round(after - before, 2)
 
     def answers_to_both(
         self, pictures: Sequence[tuple[Image.Image, Image.Image]], question: str, **asked: object

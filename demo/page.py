@@ -84,7 +84,7 @@ def build(
                 sweep.build(bench, examples, labels, desk, tab, language)
             if annotating:
                 with _tab("annotate", labels):
-                    annotator = annotate.build(annotating, pair, labels)
+                    annotator = annotate.build(annotating, pair, labels, joint)
             with _tab("results", labels):
                 results.build(results_folder, labels)
         stage.build(page, bench, examples, labels, desk)

@@ -121,10 +121,10 @@ def dawdle(handler: _Handler) -> None:
     handler.close_connection = True
 
 
-def break_off(handler: _Handler) -> None:
+def break_off(handler: _Handler, kind: str = "application/json") -> None:
     """Promise more than is sent."""
     handler.send_response(200)
-    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Type", kind)
     handler.send_header("Content-Length", "100000")
     handler.end_headers()
     handler.wfile.write(b'{"data": [')

@@ -183,7 +183,7 @@ def test_the_picture_is_enlarged_moved_and_held_against_the_clean_one(show):
     expect(page.locator(".viewer .clean")).to_be_hidden()
     page.keyboard.press("o")
     expect(page.locator(".viewer .clean")).to_be_visible()
-    page.click("[data-clean]")
+    page.click("[data-other=clean]")
     expect(page.locator(".viewer .clean")).to_be_hidden()
 
 

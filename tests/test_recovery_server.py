@@ -5,6 +5,7 @@ import io
 import json
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -139,7 +140,8 @@ def test_several_sets_of_pictures_are_told_apart():
         (fail(401), "DEMO_RECOVERY_KEY"),
         (dawdle, "no answer within 1 s"),
         (send(200, 'data: {"choices": []}\n\n', "text/event-stream"), "broke off"),
-        (break_off, "broke off"),
+        (partial(break_off, kind="text/event-stream"), "broke off"),
+        (send(200, "<html>hello</html>", "text/html"), "a page instead of data"),
     ],
 )
 def test_a_failure_is_no_answer(trouble, said):

@@ -236,7 +236,7 @@ def _answer_cards(ui: SimpleNamespace, bench: api.Workbench, labels: Labels) -> 
 
 def _recovered_card(ui: SimpleNamespace, joint: Joint, labels: Labels) -> None:
     with gr.Column(elem_id="recovered-card", elem_classes="card", visible=False) as ui.recovered_card:
-        gr.HTML(markup.heading(Text("recovery.title"), joint.side.label) + markup.remark(joint.notice))
+        gr.HTML(markup.heading(Text("compare.recovered"), joint.side.label) + markup.remark(joint.notice))
         with gr.Row(elem_id="recovered-parts"):
             ui.recovery = gr.HTML(recovery_panels.recovery(None), elem_id="recovery")
             ui.recovered = gr.HTML(panels.recovered_column(None), elem_id="recovered")

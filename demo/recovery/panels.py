@@ -124,7 +124,7 @@ def _figures(state: Mapping) -> str:
         return remark(Text("recovery.nothing-degraded"))
     rows = "".join(_row(name, state["before"][name], state["after"][name]) for name in MEASURES)
     head = "".join(
-        f'<th scope="col" class="number">{shown(f"recovery.{name}")}</th>' for name in ("before", "after", "gain")
+        f'<th scope="col" class="number">{shown(f"recovery.when-{name}")}</th>' for name in ("before", "after", "gain")
     )
     named = f'<p class="remark">{shown("recovery.encoder", name=state["encoder"])}</p>' if state["encoder"] else ""
     return (
@@ -144,6 +144,6 @@ def _row(name: str, before: float | None, after: float | None) -> str:
         gain, kind = f"{after - before:+.{digits}f}", "good" if after >= before else "bad"
     cells = "".join(f'<td class="number">{value}</td>' for value in told)
     return (
-        f'<tr><th scope="row">{shown(f"recovery.{name}")}</th>{cells}'
+        f'<tr><th scope="row">{shown(f"recovery.of-{name}")}</th>{cells}'
         f'<td class="number gain {kind}">{escape(gain)}</td></tr>'
     )

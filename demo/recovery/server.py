@@ -270,9 +270,9 @@ def _answer(server: Server, images: Sequence[Image.Image], prompt: str, temperat
                 **request,
             ) as stream,
         ):
-            if isinstance(stream, str):
+            began, ended = True, False
+            if "event-stream" not in stream.response.headers.get("content-type", ""):
                 raise ServerError(Text("recovery.server-page", url=server.url))
-            ended = False
             for chunk in stream:
                 for choice in chunk.choices or []:
                     ended = ended or choice.finish_reason is not None
