@@ -111,7 +111,7 @@ ZERO_GPU_MORE_S = 2
 # Recovering a picture before it is asked about
 
 RECOVERY = EMBEDDED / "recovery"
-"""The folder of the recovery network that ships: ``recovery.safetensors``, and ``adapter`` for answers to two
+"""The folder of the recovery network that ships: ``nafnet.safetensors``, and ``adapter`` for answers to two
 pictures."""
 RECOVERY_ENVIRONMENT = {"recovery": "DEMO_RECOVERY", "recovery_adapter": "DEMO_RECOVERY_ADAPTER"}
 """The environment variable for each choice of `demo.recovery.joint`; the command line comes first."""

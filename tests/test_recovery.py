@@ -57,7 +57,7 @@ def test_a_network_is_known_by_its_weights_alone():
 
 def test_spandrel_reads_the_weights_and_computes_the_same(tmp_path):
     spandrel = pytest.importorskip("spandrel", reason="it needs torchvision, which the page does without")
-    loaded = spandrel.ModelLoader().load_from_file(saved(tmp_path) / "recovery.safetensors")
+    loaded = spandrel.ModelLoader().load_from_file(saved(tmp_path) / "nafnet.safetensors")
     assert loaded.architecture.id == "NAFNet"
     pictures = torch.rand(1, 3, 32, 48)
     with torch.no_grad():
@@ -100,7 +100,7 @@ def test_what_leaves_a_tile_alone_leaves_the_picture_alone():
 def test_weights_that_are_not_there_or_others_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match="nowhere"):
         load_network(tmp_path / "nowhere")
-    (tmp_path / "recovery.safetensors").write_bytes(b"no weights")
+    (tmp_path / "nafnet.safetensors").write_bytes(b"no weights")
     with pytest.raises(CheckpointError, match="recovery"):
         load_network(tmp_path)
     one, other = (load_network(saved(tmp_path / str(seed), seed=seed)) for seed in (0, 1))
@@ -282,7 +282,7 @@ def test_the_third_side_answers_from_both_pictures_with_its_own_adapter(pair, mo
 
 
 def test_an_adapter_for_one_picture_is_told(pair):
-    weights = str(pair.folder / "recovery" / "recovery.safetensors")
+    weights = str(pair.folder / "recovery" / "nafnet.safetensors")
     third = joint.joint_from(chosen(recovery=weights), pair.pair, {})
     assert third.side.adapter == pair.pair.robust.adapter and "not trained to do" in str(third.notice)
     texts(stream(third, [PHOTO, PHOTO], "What?"))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from degradations import REGISTRY, Recipe, degrade, files
-from demo import api, page
+from demo import api, page, settings
 from demo.annotate import panels as annotate_panels
 from demo.annotate.batches import Batches, Wanted
 from demo.annotate.predicting import predict
@@ -55,6 +55,7 @@ class Models:
             baseline=sides[0],
             robust=sides[1],
             max_new_tokens=50,
+            notice="scripted",
             fit=lambda photo: photo,
             answers=self.two,
         )
@@ -99,8 +100,9 @@ def last(updates: list[tuple], place: int):
     return next(update[place] for update in reversed(updates) if update[place] != gr.skip())
 
 
-def test_the_picture_is_recovered_shown_and_both_are_asked_about(photo):
-    models = Models(Scripted(brighter, steps=3, pause=0.05))
+def test_the_picture_is_recovered_shown_and_both_are_asked_about(photo, monkeypatch):
+    monkeypatch.setattr(settings, "HEARTBEAT_S", 0.02)
+    models = Models(Scripted(brighter, steps=3, pause=0.1))
     updates = asked(models, photo, dark_illumination=0.5)
     assert {len(update) for update in updates} == {7 + recovering.OUTPUTS}
     ((given, recovered),) = models.shown

@@ -19,7 +19,7 @@ from tests.pictures import picture
 from tests.recovering import Scripted, network, saved
 from tests.test_training_processes import approximately, start
 from tests.trainer_runs import log_of, one_thread, train  # noqa: F401  (a fixture)
-from training import evaluate, recover_align, recover_measure, recover_samples
+from training import evaluate, recover_align, recover_measure, recover_release, recover_samples
 from training.data import read_chained, read_samples
 from training.evaluation import recovered as evaluated
 from training.evaluation.rows import Picture
@@ -340,6 +340,22 @@ def test_a_recovery_is_measured_by_type_and_strength_and_held_against_the_bars(c
 def test_all_types_are_measured_by_default():
     assert recover_measure.check({}) == []
     assert set(recover_measure.TYPE_BARS) <= set(REGISTRY)
+
+
+def test_a_recovery_is_released_with_its_figures(trained, corpus, tmp_path, monkeypatch):
+    adapter = tiny.adapter(tiny.fast_vlm(tmp_path / "base"), tmp_path / "adapter")
+    (adapter / "run.json").write_text('{"stage": "SFT"}')
+    words = ["recover_measure", f"net={trained}", "--corpus", str(corpus), "--output", str(tmp_path / "out"),
+             "--size", "64", "--limit", "1", "--types", "gaussian noise"]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", words)
+    assert recover_measure.main() == 0
+    recover_release.release(trained, adapter, tmp_path / "out/recovery.json", tmp_path / "released")
+    card = (tmp_path / "released/README.md").read_text()
+    assert "second network" in card and "PSNR gain at 100 %, gaussian noise" in card and "Stage II**: none." in card
+    assert load_network(tmp_path / "released").digest == load_network(trained).digest
+    assert (tmp_path / "released/adapter/prompt.txt").read_text().startswith(JOINT_PREFACE)
+    with pytest.raises(ValueError, match="not elsewhere"):
+        recover_release.release(Path("elsewhere"), None, tmp_path / "out/recovery.json", tmp_path / "other")
 
 
 # --- sides ---

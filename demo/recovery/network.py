@@ -16,7 +16,7 @@ from demo.checkpoints import CheckpointError, first_line
 from demo.recovery.nafnet import NAFNet, of_weights
 from demo.recovery.tiles import tiled
 
-WEIGHTS = "recovery.safetensors"
+WEIGHTS = "nafnet.safetensors"
 """What the file in a folder is called; its keys are those of the architecture, and nothing else is in it."""
 
 
