@@ -62,8 +62,8 @@ def trained(corpus, tmp_path_factory) -> Path:
 def test_a_pair_follows_from_seed_and_number(corpus, tmp_path):
     photos = Photos(corpus, "train", 64, tmp_path)
     assert len(photos) > 10 and max(photos[0].shape) == 64
-    one, other = (Pairs(photos, 40, seed, 32, 64).pair(7, 32) for seed in (0, 1))
-    again = Pairs(Photos(corpus, "train", 64, tmp_path), 40, 0, 32, 64).pair(7, 32)
+    one, other = (Pairs(photos, 40, seed, 32, 64).cuts(7, 32, 2)[1] for seed in (0, 1))
+    again = Pairs(Photos(corpus, "train", 64, tmp_path), 40, 0, 32, 64).cuts(7, 32, 2)[1]
     assert all(torch.equal(one[key], again[key]) for key in ("degraded", "clean"))
     assert not torch.equal(one["clean"], other["clean"])
     assert one["clean"].shape == (3, 32, 32) and one["clean"].dtype == torch.uint8
@@ -71,7 +71,7 @@ def test_a_pair_follows_from_seed_and_number(corpus, tmp_path):
 
 def test_a_tenth_stays_clean_and_batches_are_of_one_weight(corpus, tmp_path):
     pairs = Pairs(Photos(corpus, "train", 64, tmp_path), 400, 0, 32, 64, section_share=0.5)
-    drawn = [pairs.pair(number, 32) for number in range(300)]
+    drawn = [pairs.cuts(number, 32, 1)[0] for number in range(300)]
     clean = sum(torch.equal(pair["degraded"], pair["clean"]) for pair in drawn) / len(drawn)
     assert 0.05 < clean < 0.25  # of those degraded, a few sections show nothing of it
     batches = [pairs.__getitems__(list(range(first, first + 8))) for first in range(0, 160, 8)]

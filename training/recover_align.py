@@ -95,9 +95,10 @@ class Aligning(nn.Module):
             module.to(degraded.device)
         degraded, clean = as_float(degraded), as_float(clean)
         proposed = self.network(degraded).float()
-        with torch.no_grad(), torch.autocast(degraded.device.type, enabled=False):
+        with torch.no_grad():
             before = reference(degraded).float()
-            meant = encoder.embed(clean)
+            with torch.autocast(degraded.device.type, enabled=False):
+                meant = encoder.embed(clean)
         if self.arguments.method == "ascent":
             ssim, meaning = self._rewards(proposed.clamp(0, 1), clean, meant, None)
             gain = self._total(ssim.mean((1, 2)), meaning).mean()

@@ -118,9 +118,12 @@ def save_network(network: nn.Module, folder: Path) -> None:
 
 
 def start_from(folder: Path | None, **shape) -> NAFNet:
-    """The network of an earlier run, or a new one of this shape."""
+    """The network of an earlier run, or a new one of this shape, which begins by leaving pictures as they are."""
     if folder is None:
-        return NAFNet(**shape)
+        network = NAFNet(**shape)
+        for parameter in network.ending.parameters():
+            nn.init.zeros_(parameter)
+        return network
     return of_weights(load_file(Path(folder) / WEIGHTS))
 
 
