@@ -21,8 +21,6 @@ class Scripted:
         steps: how often it reports progress on its way, each after a pause.
     """
 
-    second = True
-
     def __init__(self, make, steps: int = 2, pause: float = 0.0):
         self.make, self.steps, self.pause = make, steps, pause
         self.name, self.digest, self.left = "scripted", "0" * 64, threading.Event()

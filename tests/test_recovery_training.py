@@ -344,7 +344,7 @@ def test_all_types_are_measured_by_default():
 
 def test_a_recovery_is_released_with_its_figures(trained, corpus, tmp_path, monkeypatch):
     adapter = tiny.adapter(tiny.fast_vlm(tmp_path / "base"), tmp_path / "adapter")
-    (adapter / "run.json").write_text('{"stage": "SFT"}')
+    (adapter / "run.json").write_text('{"stage": "SFT", "samples": "/home/anna/data/recovered"}')
     words = ["recover_measure", f"net={trained}", "--corpus", str(corpus), "--output", str(tmp_path / "out"),
              "--size", "64", "--limit", "1", "--types", "gaussian noise"]  # fmt: skip
     monkeypatch.setattr(sys, "argv", words)
@@ -352,6 +352,7 @@ def test_a_recovery_is_released_with_its_figures(trained, corpus, tmp_path, monk
     recover_release.release(trained, adapter, tmp_path / "out/recovery.json", tmp_path / "released")
     card = (tmp_path / "released/README.md").read_text()
     assert "second network" in card and "PSNR gain at 100 %, gaussian noise" in card and "Stage II**: none." in card
+    assert '"samples": "recovered"' in card and str(tmp_path) not in card and "/home" not in card
     assert load_network(tmp_path / "released").digest == load_network(trained).digest
     assert (tmp_path / "released/adapter/prompt.txt").read_text().startswith(JOINT_PREFACE)
     with pytest.raises(ValueError, match="not elsewhere"):

@@ -9,6 +9,7 @@ levels, ``[32, 16, 8, 4, 2]``, also what the tower saw on its way there. Measure
 ``training.recover_measure``; the demo shows the network.
 """
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -145,14 +146,12 @@ def save_decoder(decoder: Decoder, arguments: DecoderArguments, folder: Path) ->
 class DecoderRecovery:
     """The decoder as a recovery (`demo.recovery.attempt.Recovery`); larger pictures are seen at 224 pixels."""
 
-    second = False
-
     def __init__(self, folder: Path):
         told = json.loads((folder / SETTINGS).read_text())
         self.seen = load_tower(told["base"])
         self.decoder = Decoder(channels_of(self.seen, told["levels"]), told["blocks"]).eval()
         self.decoder.load_state_dict(load_file(folder / DECODER))
-        self.name, self.digest = f"decoder {folder.name}", str((folder / DECODER).stat().st_mtime_ns)
+        self.name, self.digest = f"decoder {folder.name}", hashlib.sha256((folder / DECODER).read_bytes()).hexdigest()
 
     @torch.inference_mode()
     def recover(self, image: Image.Image, progress: Callable[[float], None] = lambda done: None) -> Image.Image:

@@ -86,8 +86,13 @@ def _alignment(run: dict) -> str:
 
 
 def _run(folder: Path) -> str:
-    told = json.loads((folder / SETTINGS).read_text())
-    return f"`{folder}`:\n\n```json\n{json.dumps(told, indent=2)}\n```"
+    told = {name: _plain(value) for name, value in json.loads((folder / SETTINGS).read_text()).items()}
+    return f"`{folder.name}`:\n\n```json\n{json.dumps(told, indent=2)}\n```"
+
+
+def _plain(value: object) -> object:
+    """A setting without where things lay on the machine that trained."""
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def main() -> int:

@@ -22,12 +22,10 @@ class Recovery(Protocol):
     Attributes:
         name: for the page.
         digest: what results follow from.
-        second: whether it is another network than the one that answers.
     """
 
     name: str
     digest: str
-    second: bool
 
     def recover(self, image: Image.Image, progress=...) -> Image.Image:
         """A picture of mode RGB, restored, of the same size and mode.

@@ -26,10 +26,7 @@ class NetworkRecovery:
     Attributes:
         name: for the page.
         digest: what results follow from: the weights.
-        second: that this is another network than the one that answers.
     """
-
-    second = True
 
     def __init__(self, network: NAFNet, name: str, tile: int = settings.RECOVERY_TILE):
         self.network, self.name, self.tile = network.eval().to(memory_format=torch.channels_last), name, tile

@@ -118,8 +118,6 @@ class Server:
 class ServerRecovery:
     """Recovers pictures by ``images/edits``; as `demo.recovery.attempt.Recovery`."""
 
-    second = False
-
     def __init__(self, server: Server):
         self.server, self.name = server, server.model
         self.digest = json.dumps([server.model, EDIT_PROMPT, dict(server.edit)])

@@ -81,8 +81,8 @@ class Pairs(Dataset):
     """Clean pictures with degraded ones, drawn anew each time; pair n follows from (seed, n) alone.
 
     A photo is mirrored half of the time, degraded whole, then cut: what a degradation does depends on all of it.
-    A batch is of one size: sections, `CUTS` of each degraded picture, or whole pictures, of which it holds fewer, so that
-    every batch takes as long.
+    A batch is of one size: sections, `CUTS` of each degraded picture, or whole pictures, of which it holds fewer, so
+    that every batch takes as long.
 
     Args:
         count: pairs in all.
