@@ -156,8 +156,9 @@ def check(figures: Mapping[str, Mapping]) -> list[dict]:
 def report(results: Mapping) -> str:
     """All of it as Markdown."""
     first, *others = results["recoveries"]
+    corpus = f"{Path(results['corpus']).name} ({results['split']})"
     parts = [
-        f"# Recovery on {results['photos']} photos of {Path(results['corpus']).name} ({results['split']}), {results['size']} px",
+        f"# Recovery on {results['photos']} photos of {corpus}, {results['size']} px",
         f"PSNR in dB, at most {CEILING_DB:g}; SSIM (window 11, range 1); semantic similarity by {results['encoder']}. "
         "Brackets hold 95 % bootstrap intervals over photos.",
         f"## Bars, {first}",

@@ -50,7 +50,7 @@ def viewer(task: Task, picture: str, clean: str | None, recovered: str | None = 
     others = {"clean": clean, "recovered": recovered}
     beside = "".join(
         f'<img class="other {kind}" src="{escape(address)}" alt="" draggable="false">'
-        f'<span class="label {kind}">{shown(f"annotate.other-{kind}")}</span>'
+        f'<span class="label of-{kind}">{shown(f"annotate.other-{kind}")}</span>'
         for kind, address in others.items()
         if address
     )
