@@ -13,6 +13,7 @@ from demo.checkpoints import CheckpointError
 from demo.examples import load_examples
 from demo.models import add_arguments, load_pair, spec_from
 from demo.recovery import joint as recovery
+from demo.recovery.encoders import encoder_at_hand
 from demo.store.database import StoreError
 
 
@@ -53,6 +54,8 @@ def main() -> None:
     blocks.launch(server_name=arguments.host, server_port=arguments.port, prevent_thread_lock=True, **options)
     # Only now: launching sets environment variables, which no other thread survives that compiles and reads them.
     threading.Thread(target=warm_up, daemon=True).start()
+    if joint:
+        threading.Thread(target=encoder_at_hand, daemon=True).start()
     blocks.block_thread()
 
 

@@ -335,6 +335,15 @@ def test_a_recovery_is_measured_by_type_and_strength_and_held_against_the_bars(c
     (tmp_path / "out/measures.jsonl").write_text("\n".join(rows[:5]) + '\n{"key": "to')
     assert recover_measure.main() == 0
     assert len((tmp_path / "out/measures.jsonl").read_text().splitlines()) == len(rows)
+    monkeypatch.setattr(sys, "argv", [*words[:2], "other=y", *words[2:]])
+    monkeypatch.setattr(
+        recover_measure,
+        "load_recovery",
+        lambda source: Scripted(brighten if source == "x" else lambda image: image, steps=0),
+    )
+    assert recover_measure.main() == 0
+    (gap,) = json.loads((tmp_path / "out/recovery.json").read_text())["differences"].values()
+    assert gap["clean"]["psnr"]["high"] < -10, "the other one leaves clean photos alone"
 
 
 def test_all_types_are_measured_by_default():

@@ -131,6 +131,27 @@ def _figures(rows: Sequence[Mapping]) -> dict[str, dict]:
     return result
 
 
+def compare(rows: Sequence[Mapping], others: Sequence[Mapping]) -> dict[str, dict]:
+    """What one recovery reaches less what another does on the same pictures, by state; means over photos, paired.
+
+    Returns:
+        State -> ``psnr``, ``ssim``, ``semantic`` -> value with interval.
+    """
+    theirs = {(row["photo"], row["state"], row["type"]): row["after"] for row in others}
+    groups: dict[str, list[tuple[str, Mapping, Mapping]]] = {}
+    for row in rows:
+        pair = row["photo"], row["after"], theirs[row["photo"], row["state"], row["type"]]
+        groups.setdefault(row["state"], []).append(pair)
+    result: dict[str, dict] = {}
+    for state, pairs in groups.items():
+        drawn = weights([photo for photo, _, _ in pairs])
+        for name in MEASURES:
+            there = np.array([None not in (one[name], other[name]) for _, one, other in pairs], float)
+            gap = np.array([(one[name] or 0.0) - (other[name] or 0.0) for _, one, other in pairs]) * there
+            result.setdefault(state, {})[name] = vars(Figure.of(ratio(drawn @ gap, drawn @ there)))
+    return result
+
+
 def check(figures: Mapping[str, Mapping]) -> list[dict]:
     """The bars: name, what was found, what is wanted, whether it is reached; of those that were measured."""
 
@@ -174,6 +195,8 @@ def report(results: Mapping) -> str:
     for state in [CLEAN, *STRENGTHS]:
         rows = {name: own[state] for name, own in results["figures"].items() if state in own}
         parts += [f"{state}:", table(rows)]
+    for name, own in results["differences"].items():
+        parts += [f"{name}, on the same pictures:", table(own)]
     parts.append("## PSNR gain by type, dB")
     for name in [first, *others]:
         own = results["figures"][name]
@@ -256,6 +279,7 @@ def main() -> int:
                 "encoder": encoder.name,
                 "figures": figures,
                 "bars": check(figures[first]),
+                "differences": {f"{first} - {name}": compare(own[first], own[name]) for name in own if name != first},
             }
             write_whole(options.output / "recovery.json", (json.dumps(results, indent=2) + "\n").encode())
             write_whole(options.output / "recovery.md", report(results).encode())

@@ -1,5 +1,6 @@
 """The third column of Compare: the picture recovered and shown, then both asked about."""
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +74,8 @@ class Column:
     def __init__(self, bench: Workbench, asked: Asked, recipe: Recipe, seed: int, cache: Path):
         self.run, self.asked, self.cache = Run(bench, asked.photo, recipe, seed), asked, cache
         self._source = asked.photo, asked.photo.stat().st_mtime_ns, recipe, seed, bench.joint.recovery.digest
+        # Of a server, the same request may give another picture: what is shown belongs to this run.
+        self._source = *map(str, self._source), uuid.uuid4().hex
         self._shown: str | None = None
 
     def news(self) -> tuple:
@@ -99,10 +102,8 @@ class Column:
         if self.run.clean is not None:
             made["clean"] = lambda: self.run.clean
         if state["image"]:
-            # Of a server, the same request may give another picture: so its own time is part of the name.
             made |= {"recovered": lambda: self.run.recovered, "changes": lambda: self.run.map}
-        source = *map(str, self._source), id(self.run)
-        return {name: str(photos.save_once((*source, name), self.cache, make)) for name, make in made.items()}
+        return {name: str(photos.save_once((*self._source, name), self.cache, make)) for name, make in made.items()}
 
 
 def _nothing() -> tuple:
