@@ -12,6 +12,8 @@ from demo.annotate import service
 from demo.checkpoints import CheckpointError
 from demo.examples import load_examples
 from demo.models import add_arguments, load_pair, spec_from
+from demo.recovery import joint as recovery
+from demo.recovery.encoders import encoder_at_hand
 from demo.share import uploads
 from demo.store.database import StoreError
 
@@ -22,6 +24,7 @@ def main() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add_arguments(parser)
+    recovery.add_arguments(parser)
     service.add_arguments(parser)
     uploads.add_arguments(parser)
     agents.add_arguments(parser)
@@ -44,13 +47,17 @@ def main() -> None:
     except (CheckpointError, ValueError) as error:
         parser.error(f"{error} Name other checkpoints by --model, --baseline and --adapter, or a --preset.")
     try:
+        joint = recovery.joint_from(arguments, pair)
+    except (CheckpointError, ValueError) as error:
+        parser.error(f"{error} Name another by --recovery, or leave it out by --recovery {recovery.NONE}.")
+    try:
         annotating = service.service_from(arguments)
         shared = uploads.uploads_from(arguments, annotating.store)
     except (StoreError, ValueError) as error:
         parser.error(str(error))
     logging.info(pair.notice)
     examples = load_examples()
-    blocks = page.build(pair, examples, annotating, arguments.results, shared)
+    blocks = page.build(pair, examples, annotating, arguments.results, shared, joint)
     options = page.launch_options(examples) | {"mcp_server": mcp}
     blocks.launch(server_name=arguments.host, server_port=arguments.port, prevent_thread_lock=True, **options)
     try:
@@ -61,6 +68,8 @@ def main() -> None:
         shared.sweep_for_ever()
     # Only now: launching sets environment variables, which no other thread survives that compiles and reads them.
     threading.Thread(target=warm_up, daemon=True).start()
+    if joint:
+        threading.Thread(target=encoder_at_hand, daemon=True).start()
     blocks.block_thread()
 
 

@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gradio as gr
 from gradio.utils import get_upload_folder
@@ -32,9 +33,14 @@ from demo import photos, settings
 from demo.chain import parse_options
 from demo.generation import Event
 from demo.models import Pair
+from demo.recovery.attempt import Attempt
+from demo.recovery.measures import measure
 from demo.replies import Reply
 from demo.streaming import stream, stream_batch
 from demo.texts import Text, both, reason, shown
+
+if TYPE_CHECKING:
+    from demo.recovery.joint import Joint
 
 MODEL_QUEUE = {"concurrency_id": "models", "concurrency_limit": 1}
 """Every event that uses the models: one visitor at a time, the others wait in the queue."""
@@ -43,8 +49,9 @@ MODEL_QUEUE = {"concurrency_id": "models", "concurrency_limit": 1}
 class Workbench:
     """One pair of models and everything a visitor does with it; keeps nothing about anyone."""
 
-    def __init__(self, pair: Pair):
-        self.pair = pair
+    def __init__(self, pair: Pair, joint: "Joint | None" = None):
+        """`joint` recovers pictures and answers from both; without it there is no third column."""
+        self.pair, self.joint = pair, joint
         # Sliders ask for the same photo many times a second; the key holds the content's hash (Gradio's upload folder).
         self._fitted = lru_cache(maxsize=settings.FITTED_PHOTOS_KEPT)(lambda path, _: pair.fit(photos.load(path)))
 
@@ -112,10 +119,30 @@ class Workbench:
         """Ask both models about several pictures at once, as `demo.streaming.stream_batch` does."""
         return stream_batch(self.pair, images, question, **asked)
 
+    def recovering(self, image: Image.Image) -> Attempt:
+        """Begin to recover a picture; there has to be a `joint`."""
+        return Attempt(self.joint.recovery, image)
 
-def states(events: Iterator[Event], options: list[str]) -> Iterator[dict[str, dict]]:
-    """Both sides so far, a few times a second, and at once when one begins or ends; closes the events."""
-    sides = {name: Reply(name) for name in ("baseline", "robust")}
+    def gained(self, photo: Path, recipe: Recipe, attempt: Attempt) -> float | None:
+        """PSNR that a recovery gained, in dB; None where nothing was degraded, so that nothing could be."""
+        if not recipe or attempt.image is None:
+            return None
+        clean = self.working_photo(photo)
+        before, after = (measure(image, clean).capped for image in (attempt.before, attempt.image))
+        return round(after - before, 2)
+
+    def answers_to_both(
+        self, pictures: Sequence[tuple[Image.Image, Image.Image]], question: str, **asked: object
+    ) -> Iterator[Event]:
+        """Ask the side that sees a degraded and a recovered picture together, about several such at once."""
+        return stream_batch(self.joint, pictures, question, **asked)
+
+
+def states(
+    events: Iterator[Event], options: list[str], names: Sequence[str] = ("baseline", "robust")
+) -> Iterator[dict[str, dict]]:
+    """All sides so far, a few times a second, and at once when one begins or ends; closes the events."""
+    sides = {name: Reply(name) for name in names}
     with closing(events):
         shown = 0.0
         for event in events:

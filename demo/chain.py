@@ -23,6 +23,12 @@ and the answer alone, as briefly as possible, in <ANSWER> <ANSWER_END>."""
 DIRECT_PROMPT = "{question}"
 """What a baseline is asked."""
 
+JOINT_PREFACE = (
+    "The first picture is degraded, as it came. The second one is an attempt to recover it, and may be wrong: "
+    "what both show is certain.\n"
+)
+"""What goes before the prompt of a model that is asked about both."""
+
 
 def build_prompt(question: str, template: str = DEFAULT_PROMPT) -> str:
     """Put a question into a prompt template.

@@ -73,6 +73,23 @@ class Checkpoint:
         inside = not any(part in name for name in layers for part in OUTSIDE_LANGUAGE_MODEL)
         return inside and not any(layer.lora_variant for layer in layers.values())
 
+    def add_adapter(self, folder: str, name: str) -> None:
+        """Load a LoRA adapter beside those that are there, under a name of its own.
+
+        Raises:
+            CheckpointError: its files do not fit.
+        """
+        device, dtype = self.base.device, self.base.dtype
+        try:
+            if isinstance(self.model, PeftModel):
+                self.model.load_adapter(folder, name, autocast_adapter_dtype=False)
+                model = self.model
+            else:
+                model = PeftModel.from_pretrained(self.model, folder, name, autocast_adapter_dtype=False)
+        except Exception as error:  # files of strangers fail in every way there is
+            raise CheckpointError(f"{self.name} with {folder}: {first_line(error)}") from error
+        self.model = model.to(device, dtype).eval()
+
     def merge(self) -> None:
         """Make the adapter part of the model."""
         self.model = self.model.merge_and_unload()

@@ -42,7 +42,7 @@ class Event:
     """News from one side.
 
     Attributes:
-        side: ``baseline`` or ``robust``.
+        side: ``baseline``, ``robust``, or ``recovered`` for the one that sees two pictures.
         text: new text, to be appended to what came before; empty in a heartbeat.
         done: True in the side's last event, the only one with `stats`.
         error: why this side failed, None if it did not; never part of the text.
@@ -64,12 +64,12 @@ class Request:
     """What both sides are asked, about one picture or about each of several.
 
     Attributes:
-        images: mode RGB, at the working resolution.
+        images: mode RGB, at the working resolution; a sequence of several where one question is about them all.
         temperature: 0 takes the likeliest token; above, one of the `settings.TOP_K` likeliest is drawn.
         seed: rules the draws, in each row alike and whatever else runs.
     """
 
-    images: Sequence[Image.Image]
+    images: Sequence[Image.Image | Sequence[Image.Image]]
     question: str
     temperature: float
     max_new_tokens: int

@@ -14,6 +14,8 @@ from demo.examples import Example
 from demo.labels import Labels
 from demo.models import Pair
 from demo.present import stage
+from demo.recovery import endpoints as recovery_endpoints
+from demo.recovery.joint import Joint
 from demo.results import tab as results
 from demo.share import endpoints as share_endpoints
 from demo.share import tab as share
@@ -65,6 +67,7 @@ def build(
     annotating: Service | None = None,
     results_folder: Path | None = None,
     uploads: Uploads | None = None,
+    joint: Joint | None = None,
 ) -> gr.Blocks:
     """The page for a pair of models; its queue is set up.
 
@@ -72,8 +75,9 @@ def build(
         annotating: what the tab Annotate works on, and the store of the tab Vote; without it there is neither.
         results_folder: what the tab Results shows.
         uploads: photos that visitors share; without it they share none.
+        joint: recovers pictures and answers from both; without it there is no third column.
     """
-    bench, labels = api.Workbench(pair), Labels()
+    bench, labels = api.Workbench(pair, joint), Labels()
     with gr.Blocks(
         title=str(Text("page.title")),
         analytics_enabled=False,
@@ -89,7 +93,7 @@ def build(
                 sweep.build(bench, examples, labels, desk, tab, language)
             if annotating:
                 with _tab("annotate", labels):
-                    annotator = annotate.build(annotating, pair, labels)
+                    annotator = annotate.build(annotating, pair, labels, joint)
                 voting = Voting(bench, examples, annotating.store)
                 with _tab("vote", labels) as tab:
                     vote.build(voting, annotating, labels, desk, tab)
@@ -106,6 +110,8 @@ def build(
         api.register(bench)
         endpoints.register(bench)
         share_endpoints.register(bench, sharing.sharing, annotating)
+        if joint:
+            recovery_endpoints.register(bench)
     return page.queue(max_size=settings.QUEUE_LENGTH)
 
 

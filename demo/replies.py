@@ -4,12 +4,15 @@ from dataclasses import asdict
 
 from demo.chain import Chain, parse_chain, read_answer
 
+CHAINS = ("robust", "recovered")
+"""The sides that write a chain."""
+
 
 class Reply:
     """One side's answer while it comes in.
 
     Attributes:
-        name: ``baseline`` or ``robust``; the latter writes a chain.
+        name: of the side; those in `CHAINS` write a chain.
         text: what has been said so far.
         done: whether that is all.
         stats: how it went, `demo.generation.Stats`; None until then.
@@ -31,7 +34,7 @@ class Reply:
     @property
     def chain(self) -> Chain | None:
         """The chain so far; None for the side that writes none."""
-        return parse_chain(self.text) if self.name == "robust" else None
+        return parse_chain(self.text) if self.name in CHAINS else None
 
     def answer(self, options: list[str]) -> tuple[str | None, int | None]:
         """The answer and its option's index. Among options it is read once it is whole: half of it may mean another."""

@@ -108,6 +108,35 @@ ZERO_GPU_TOKENS_PER_S = 16
 ZERO_GPU_MORE_S = 2
 """Seconds for each further picture of a batch."""
 
+# Recovering a picture before it is asked about
+
+RECOVERY = EMBEDDED / "recovery"
+"""The folder of the recovery network that ships: ``nafnet.safetensors``, and ``adapter`` for answers to two
+pictures."""
+RECOVERY_ENVIRONMENT = {"recovery": "DEMO_RECOVERY", "recovery_adapter": "DEMO_RECOVERY_ADAPTER"}
+"""The environment variable for each choice of `demo.recovery.joint`; the command line comes first."""
+RECOVERY_TILE = 384
+"""Longest side of what goes through the network at once, in pixels; larger pictures are cut into tiles."""
+RECOVERY_OVERLAP = 48
+"""Pixels by which tiles overlap at least."""
+RECOVERY_LIMIT_S = 120.0
+"""A recovery that takes longer has failed."""
+RECOVERY_SLOW_S = 5.0
+"""After this the page says that it takes long."""
+RECOVERY_KEY = "DEMO_RECOVERY_KEY"
+"""The environment variable for the key of a server that recovers: never on a command line, where others read it."""
+RECOVERY_REQUEST = "DEMO_RECOVERY_REQUEST"
+"""The environment variable for further fields of the requests to such a server; see `demo.recovery.server`."""
+MAX_RECOVERED_BYTES = 40_000_000
+"""Of what a server sends for a recovered picture."""
+MAX_SENT_SIDE = 1536
+"""Longer side of a picture that is sent to a server."""
+SERVER_TIMEOUT_S = 90.0
+"""How long a server may take for a recovery, or for the first words of an answer."""
+SERVER_RETRIES = 2
+CLIP = os.environ.get("DEMO_CLIP") or "openai/clip-vit-base-patch32"
+"""Measures semantic similarity, if its weights are on this machine (DEMO_CLIP: Hub name or folder)."""
+
 # What a visitor may send
 
 MAX_PHOTO_BYTES = 20_000_000

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def stream(
     pair: "Pair",
-    image: Image.Image,
+    image: Image.Image | Sequence[Image.Image],
     question: str,
     *,
     temperature: float = settings.TEMPERATURE,
@@ -35,7 +35,9 @@ def stream(
     `settings.HEARTBEAT_S` it yields something.
 
     Args:
-        image: mode RGB, at the working resolution (`pair.fit`), degraded as it should be seen.
+        pair: or a `demo.recovery.joint.Joint`, whose one side is asked about several images together.
+        image: mode RGB, at the working resolution (`pair.fit`), degraded as it should be seen; or several, which one
+            question is about: the degraded and the recovered one.
         question: with its options, without a prompt.
         temperature: 0 is greedy.
         max_new_tokens: None for the pair's own default.
@@ -52,7 +54,7 @@ def stream(
 
 def stream_batch(
     pair: "Pair",
-    images: Sequence[Image.Image],
+    images: Sequence[Image.Image | Sequence[Image.Image]],
     question: str,
     *,
     temperature: float = settings.TEMPERATURE,
@@ -63,7 +65,7 @@ def stream_batch(
     """Ask both sides about several images at once, as one batch a checkpoint: `stream` for each, in less time.
 
     Args:
-        images: as in `stream`, at least one; all of them are in memory at the same time.
+        images: each as in `stream`, at least one; all of them are in memory at the same time.
 
     Yields:
         Events as `stream` does; `Event.picture` says which image they are about.

@@ -48,7 +48,7 @@ def form_page(one: Task, figures: str = "") -> str:
         f'<button id="annotate-{name}" onclick="window.pressed.push(this.id)">{name}</button>'
         for name in ("back", "undo", "skip", "save")
     )
-    viewer = panels.viewer(one, picture("cat.jpg"), picture("dress.jpg"))
+    viewer = panels.viewer(one, picture("cat.jpg"), picture("dress.jpg"), picture("shirt.jpg"))
     progress = panels.progress("anna", Progress(saved=3, skipped=1, left=8, items=12, predicted=12, finished=2))
     return f"""<!doctype html><html lang="en" data-language="en"><meta charset="utf-8">
     <meta name="viewport" content="width=device-width">
@@ -183,7 +183,13 @@ def test_the_picture_is_enlarged_moved_and_held_against_the_clean_one(show):
     expect(page.locator(".viewer .clean")).to_be_hidden()
     page.keyboard.press("o")
     expect(page.locator(".viewer .clean")).to_be_visible()
-    page.click("[data-clean]")
+    page.keyboard.press("x")
+    expect(page.locator(".viewer .clean")).to_be_hidden()
+    expect(page.locator(".viewer .recovered")).to_be_visible()
+    expect(page.locator(".viewer .label:visible")).to_contain_text("may be wrong")
+    page.click("[data-other=clean]")
+    expect(page.locator(".viewer .recovered")).to_be_hidden()
+    page.click("[data-other=clean]")
     expect(page.locator(".viewer .clean")).to_be_hidden()
 
 

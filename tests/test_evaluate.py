@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
 from degradations import Recipe, degrade
-from demo.checkpoints import load
+from demo.checkpoints import Checkpoint, load
 from demo.settings import PRESETS, Spec
 from tests import tiny
 from tests.pictures import picture
@@ -367,7 +367,7 @@ def test_shards_together_write_what_one_process_writes(base, adapters, sets, tmp
         return locked
 
     monkeypatch.setattr(local.checkpoints, "load", one_at_a_time(local.checkpoints.load))
-    monkeypatch.setattr(local, "add_adapter", one_at_a_time(local.add_adapter))
+    monkeypatch.setattr(Checkpoint, "add_adapter", one_at_a_time(Checkpoint.add_adapter))
 
     def work(rank: int) -> None:
         found[rank] = answer_all(sides, rows, made(tmp_path / "two"), asking, shard=Together(rank, barrier))
@@ -412,9 +412,9 @@ def test_a_fingerprint_is_the_same_beside_other_adapters(base, adapters):
     asking = Asking("{question}", 5, Spec("x", "", ""))
     checkpoint = load(str(base), asking.spec)
     plain = fingerprint(checkpoint, None, "{question}", asking)
-    local.add_adapter(checkpoint, str(adapters[0]), "one")
+    checkpoint.add_adapter(str(adapters[0]), "one")
     alone = fingerprint(checkpoint, "one", "{question}", asking)
-    local.add_adapter(checkpoint, str(adapters[1]), "two")
+    checkpoint.add_adapter(str(adapters[1]), "two")
     assert fingerprint(checkpoint, None, "{question}", asking) == plain
     assert fingerprint(checkpoint, "one", "{question}", asking) == alone
     others = [

@@ -18,7 +18,8 @@ from demo import settings
 from demo.chain import format_chain
 from demo.sweep import exports, panels
 from demo.sweep.chart import chart
-from demo.sweep.engine import GOOD, Run, breaking_point, grid, matrix_intensities, steps_of, sweep
+from demo.sweep.engine import Run, grid, matrix_intensities, steps_of, sweep
+from demo.sweep.judging import GOOD, breaking_point
 from demo.texts import Text
 from tests.spoken import spoken
 

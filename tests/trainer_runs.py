@@ -12,9 +12,10 @@ import torch
 from accelerate import PartialState
 from transformers import Trainer
 
-from training import grpo, perceive, pretrain, sft
+from training import grpo, perceive, pretrain, recover_align, recover_decoder, recover_sft, sft
 
-MAINS = {"perceive": perceive.main, "pretrain": pretrain.main, "sft": sft.main, "grpo": grpo.main}
+STAGES = (perceive, pretrain, sft, grpo, recover_sft, recover_align, recover_decoder)
+MAINS = {module.__name__.split(".")[1]: module.main for module in STAGES}
 QUICK = {
     "use_cpu": True, "bf16": False, "gradient_checkpointing": False, "report_to": "none", "disable_tqdm": True,
     "learning_rate": 1e-3, "logging_steps": 1, "save_steps": 3, "max_steps": 5, "per_device_train_batch_size": 4,

@@ -38,6 +38,8 @@ def read_samples(folder: Path, limit: int | None = None, exchanged: bool = False
         row["image"], row["clean"] = str(folder / row["image"]), row["clean"] and str(folder / row["clean"])
         if "copies" in row:
             row["copies"] = {name: str(folder / path) for name, path in row["copies"].items()}
+        if "recovered" in row:
+            row["recovered"] = str(folder / row["recovered"])
         if "more_images" in row:
             row["more_images"] = [str(folder / path) for path in row["more_images"]]
     return rows

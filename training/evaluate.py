@@ -15,6 +15,10 @@ A side is NAME=CHECKPOINT, which is asked directly, or NAME=CHECKPOINT+ADAPTER, 
 ``,tower=TOWER`` behind it swaps a LLaVA's vision tower; ``@URL`` makes it a model behind an OpenAI-compatible endpoint;
 ``:direct``, ``:chain`` or ``:letters`` says how it is asked. Published models have names (see training/README.md).
 
+Recover first, then reason: ``,sees=recovered`` and ``,sees=both`` show a side the recovered picture instead of the
+given one, or beside it; ``--recovery`` names what recovers (see ``training.recover_measure``). Three sides of one model
+are three rows: degraded only, recovered only, both.
+
 A set is a folder made by ``training.synthesize``, whose questions are asked in the states that it has; a table of
 VLMEvalKit; R-Bench; a file or folder of JSON Lines: see `training.evaluation.sets`. The last three are degraded on the
 fly by the published protocol, or taken from a folder of ``degradations benchmark`` (``--levels FOLDER``).
@@ -51,14 +55,18 @@ from training.evaluation.command_line import chosen, endpoint_of, judge_of, pars
 from training.evaluation.judge import grade_all
 from training.evaluation.levels import Levels
 from training.evaluation.measuring import ANSWERS, LATEX, PLOTS, REPORT, RESULTS, measure, measure_chains
-from training.evaluation.plots import Points, draw
+from training.evaluation.plots import Points, draw, draw_recovery
+from training.evaluation.recovered import Recoverer, measure_recoveries, told_of
 from training.evaluation.report import report, report_latex
 from training.evaluation.resampling import RESAMPLES
 from training.evaluation.rows import CLEAN, applied, pictures_of, states_of
+from training.evaluation.said import Said
 from training.evaluation.sets import read_set
 from training.evaluation.shards import this_process
 from training.evaluation.sides import Side
 from training.evaluation.targets import check
+from training.recovery.load import load_recovery
+from training.recovery.rewards import load_encoder
 
 PICTURES = "pictures"
 """Folder of pictures that lay inside of tables."""
@@ -90,7 +98,8 @@ def evaluate(arguments: argparse.Namespace) -> dict | None:
             results = told["results"]
         else:
             sides, spec = chosen(arguments)
-            asking = Asking(models.read_prompt(spec), spec.max_new_tokens, spec, arguments.batch_size)
+            recoverer = Recoverer(load_recovery(arguments.recovery), output) if arguments.recovery else None
+            asking = Asking(models.read_prompt(spec), spec.max_new_tokens, spec, arguments.batch_size, recoverer)
             levels = Levels.parse(arguments.levels, arguments.level_seed)
             sets = {
                 name: read_set(source, output / PICTURES, levels, arguments.limit) for name, source in arguments.samples
@@ -108,6 +117,9 @@ def evaluate(arguments: argparse.Namespace) -> dict | None:
                 "prompt": asking.template,
                 "max_new_tokens": asking.max_new_tokens,
             }
+            if recoverer:
+                measure_recoveries(sets, recoverer, load_encoder(arguments.encoder), output)
+                results["recovery by"] = recoverer.recovery.name
             results["speed"] = measure_speed(spec, next(iter(sets.values()))) if arguments.speed else None
             results["data"] = _measure_data(arguments.data, sides)
             _remember(output / ASKED, results)
@@ -120,6 +132,7 @@ def evaluate(arguments: argparse.Namespace) -> dict | None:
         }
         results |= {"resamples": RESAMPLES, "hashes": hashes, "judge": arguments.judge and arguments.judge.checkpoint}
         results["sets"] = measure(sides, sets, replies)
+        results["recovery"] = told_of(output, sets, _answers(sides, sets, replies))
         own_samples = any("task" not in row for rows in sets.values() for row in rows)
         results["targets"] = check(results) if own_samples else []
         results["drawn"] = _drawn(sets)
@@ -128,6 +141,21 @@ def evaluate(arguments: argparse.Namespace) -> dict | None:
         write_whole(output / LATEX, report_latex(results).encode())
         _draw(output / PLOTS, results, sides, sets, replies)
     return results
+
+
+def _answers(sides: Sequence[Side], sets: dict[str, list[dict]], replies: Replies) -> dict:
+    """(side, set) -> state -> the answers alone."""
+    return {
+        (side.name, name): {
+            state: [
+                Said(row, state, reply, side.chain, by_index=side.by_index).answer
+                for row, reply in zip(rows, said, strict=True)
+            ]
+            for state, said in replies[side.name, name].items()
+        }
+        for side in sides
+        for name, rows in sets.items()
+    }
 
 
 def _remember(file: Path, results: dict) -> None:
@@ -155,6 +183,7 @@ def _draw(folder: Path, results: dict, sides: Sequence[Side], sets: dict[str, li
     name = results["drawn"]
     chains = [side.name for side in sides if side.chain] if name else []
     draw(folder, results, {side: Points.of(sets[name], replies[side, name]) for side in chains}, None)
+    draw_recovery(folder, results["recovery"], results["main"])
 
 
 def measure_speed(spec: settings.Spec, rows: list[dict]) -> dict[str, float]:

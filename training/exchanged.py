@@ -139,13 +139,20 @@ class Exchanging:
         self.tower.register_forward_hook(self._see)
 
     def _want(self, row: dict) -> None:
-        key = picture_key(self._pixel_values([row["image"]])[0])
-        if key in self.wanted:
-            raise ValueError(
-                f"another sample has the picture of {row['id']}, {row['image']}: they cannot be told apart"
-            )
         regions = dict(zip(("", *PLACES), (WHOLE, *QUARTERS), strict=True))
-        self.wanted[key] = [(regions[one["place"]], dict(one["shares"])) for one in row["exchanged"]]
+        wanted = [(regions[one["place"]], dict(one["shares"])) for one in row["exchanged"]]
+        mine = set()
+        # A recovered picture shows what the degraded one does.
+        for name in ("image", "recovered"):
+            if name not in row:
+                continue
+            key = picture_key(self._pixel_values([row[name]])[0])
+            if key in self.wanted and key not in mine:
+                raise ValueError(
+                    f"another sample has the picture of {row['id']}, {row[name]}: they cannot be told apart"
+                )
+            mine.add(key)
+            self.wanted[key] = wanted
 
     @torch.no_grad()
     def _see(self, tower, arguments, output):

@@ -37,7 +37,6 @@ from training.stage import (
     describe,
     load_model,
     load_processor,
-    pictures,
     show_exchanged,
     types_and_answer,
 )
@@ -78,7 +77,7 @@ def grpo_dataset(rows: list[dict], arguments: GRPOArguments) -> Dataset:
         [
             {
                 "prompt": [{"role": "user", "content": ask(row, template)}],
-                "images": pictures(row),
+                "images": arguments.pictures(row),
                 "id": str(row["id"]),
                 "recipe": row["recipe"],
                 "answer": row["answer"],

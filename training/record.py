@@ -107,20 +107,26 @@ class Run:
             yield
 
     def write_card(
-        self, output_dir: str | Path, state: TrainerState, library: str = "transformers", use: str | None = None
+        self,
+        output_dir: str | Path,
+        state: TrainerState,
+        library: str = "transformers",
+        use: str | None = None,
+        pipeline: str = "image-text-to-text",
     ) -> None:
         """Write README.md: what was trained, from what, how, with which figures.
 
         Args:
             state: the trainer's; figures and hours come from its log.
-            library: ``peft`` if the folder holds an adapter, else ``transformers``.
+            library: ``peft`` if the folder holds an adapter; ``transformers``, or ``pytorch`` for a plain network.
             use: what is done with it, a sentence; by default, how the demo loads it.
+            pipeline: the Hub's name for what the model does.
         """
         output_dir = Path(output_dir)
         load = f"Load it with the demo of this repository: `{_command_line(library, self.start, output_dir)}`."
         metadata = ModelCardData(
             library_name=library,
-            pipeline_tag="image-text-to-text",
+            pipeline_tag=pipeline,
             # The Hub refuses a card whose base model is a folder.
             base_model=None if Path(self.start).exists() else self.start,
             tags=["degradation", "visual-reasoning", self.stage.lower(), *(["lora"] if library == "peft" else [])],

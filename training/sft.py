@@ -7,6 +7,9 @@ The same script for the embedded base and for Qwen2.5-VL: a vision-language mode
 on the language model (``use_peft: true``) or all of it; vision tower and projector rest. A killed run goes on from its
 last checkpoint when the same command is started again.
 
+Recover first, then reason: ``sees: both`` asks about the degraded picture and the recovered one together, of samples
+that ``training.recover_samples`` made; ``adapter`` goes on from the adapter that knows the chain already.
+
 ``target`` says what is learned: the chain; for the control the answer alone, asked for as the baseline is; for the
 ablation without reasoning the chain's TYPE and ANSWER. All three see the same samples in the same order.
 """
@@ -32,7 +35,6 @@ from training.stage import (
     describe,
     load_model,
     load_processor,
-    pictures,
     show_exchanged,
     types_and_answer,
 )
@@ -56,6 +58,7 @@ class SFTArguments(StageArguments):
     answer: Literal["words", "index"] = field(
         default="index", metadata={"help": "how the target 'answer' names an option; in chains, as they were written"}
     )
+    adapter: str | None = field(default=None, metadata={"help": "an adapter to go on from, instead of a new one"})
 
 
 def sft_dataset(rows: list[dict], arguments: SFTArguments) -> Dataset:
@@ -64,13 +67,13 @@ def sft_dataset(rows: list[dict], arguments: SFTArguments) -> Dataset:
     dataset = Dataset.from_list(
         [
             {
-                "images": pictures(row),
+                "images": arguments.pictures(row),
                 # Bare placeholders: pictures inside of messages do not survive Arrow.
                 "prompt": [
                     {
                         "role": "user",
                         "content": [
-                            *[{"type": "image"}] * len(pictures(row)),
+                            *[{"type": "image"}] * len(arguments.pictures(row)),
                             {"type": "text", "text": ask(row, template)},
                         ],
                     }
@@ -106,7 +109,7 @@ def main() -> None:
         set_seed(training.seed)
         checkpoint = finished_checkpoint(training.output_dir)
         processor = load_processor(config.model_name_or_path)
-        model = load_model(config, checkpoint=checkpoint, train_vision=arguments.train_vision)
+        model = load_model(config, arguments.adapter, checkpoint, arguments.train_vision)
         show_exchanged(model, processor, rows)
         trainer = Trainer(
             model, args=training, train_dataset=sft_dataset(rows, arguments), processing_class=processor, run=run

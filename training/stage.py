@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 from peft import PeftModel, get_peft_model
@@ -25,7 +26,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from trl import ModelConfig, get_peft_config, get_quantization_config
 
 from demo import checkpoints
-from demo.chain import DEFAULT_PROMPT, build_prompt, parse_chain, question_with_options
+from demo.chain import DEFAULT_PROMPT, JOINT_PREFACE, build_prompt, parse_chain, question_with_options
 from demo.checkpoints import OUTSIDE_LANGUAGE_MODEL
 from demo.resolution import is_sized_by_pixels
 from demo.settings import Spec
@@ -36,6 +37,9 @@ from training.record import Clock, Run
 
 RESTING = "|".join(OUTSIDE_LANGUAGE_MODEL)
 """Parts of the names of modules that are not trained."""
+
+DEGRADED, RECOVERED, BOTH = "degraded", "recovered", "both"
+"""Which picture of a sample a model is asked about."""
 
 CHAIN, TYPES_AND_ANSWER, ANSWER = "chain", "types_and_answer", "answer"
 """What a model can be trained to write: all five blocks, the chain without its reasoning, or the answer alone."""
@@ -51,24 +55,37 @@ class StageArguments:
     )
     limit: int | None = field(default=None, metadata={"help": "use the first samples only"})
     train_vision: bool = field(default=False, metadata={"help": "train vision tower and projector, too"})
+    sees: Literal["degraded", "recovered", "both"] = field(
+        default=DEGRADED, metadata={"help": "which picture is asked about; recovered ones: training.recover_samples"}
+    )
 
     def read(self) -> list[dict]:
         """The rows to train on, with absolute picture paths and the key ``"chain"``.
 
         Raises:
-            ValueError: there are no chains, or the part is empty or no range within 0 to 1, or the vision tower is to
-                learn from what it does not see.
+            ValueError: there are no chains, or the part is empty or no range within 0 to 1, or recovered pictures are
+                asked for and missing, or the vision tower is to learn from what it does not see.
         """
         rows = part_of(read_chained(self.samples, self.limit, exchanged=True), self.part)
         if not rows:
             raise ValueError(f"no sample of {self.samples} lies in the part {self.part}")
+        if self.sees != DEGRADED and not all("recovered" in row for row in rows):
+            raise ValueError(
+                f"{self.samples} holds no recovered pictures; make them with python -m training.recover_samples"
+            )
         if self.train_vision and any("exchanged" in row for row in rows):
             raise ValueError("exchanged features need a tower that rests: leave train_vision out, or give others")
         return rows
 
     def template(self) -> str:
         """The prompt of a degradation-aware model."""
-        return self.prompt_file.read_text(encoding="utf-8").strip() if self.prompt_file else DEFAULT_PROMPT
+        template = self.prompt_file.read_text(encoding="utf-8").strip() if self.prompt_file else DEFAULT_PROMPT
+        return JOINT_PREFACE + template if self.sees == BOTH else template
+
+    def pictures(self, row: dict) -> list[str]:
+        """Paths of the pictures that a sample's question is about: which of the first, then its further ones."""
+        first = {DEGRADED: ["image"], RECOVERED: ["recovered"], BOTH: ["image", "recovered"]}[self.sees]
+        return [*(row[name] for name in first), *row.get("more_images", [])]
 
     @property
     def files(self) -> list[Path]:
@@ -99,11 +116,6 @@ def _place(sample: int | str) -> float:
 def ask(row: dict, template: str) -> str:
     """A sample's question with its options, in a prompt template."""
     return build_prompt(question_with_options(row["question"], row["options"]), template)
-
-
-def pictures(row: dict) -> list[str]:
-    """Paths of a sample's pictures: the degraded one, and what further ones the question is about."""
-    return [row["image"], *row.get("more_images", [])]
 
 
 def types_and_answer(chain: str) -> str:

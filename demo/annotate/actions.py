@@ -14,6 +14,7 @@ from demo.annotate.batches import Wanted
 from demo.annotate.desk import ConflictError, Task
 from demo.annotate.service import Service
 from demo.models import Pair
+from demo.recovery.joint import Joint
 from demo.texts import Text, reason
 
 log = logging.getLogger(__name__)
@@ -25,8 +26,8 @@ class Actions:
     Nothing here raises: where an event fails, Gradio would write over what the annotator has just said.
     """
 
-    def __init__(self, service: Service, pair: Pair):
-        self.service, self.pair = service, pair
+    def __init__(self, service: Service, pair: Pair, joint: Joint | None = None):
+        self.service, self.pair, self.joint = service, pair, joint
         self.who = partial(asking.who, service)
 
     # Judging; each gives viewer, form, progress, status
@@ -87,8 +88,8 @@ class Actions:
     def _item(self, visitor: Visitor, batch, task: Task | None) -> tuple[str, str]:
         """viewer, form"""
         if task is not None:
-            picture, clean = (asking.picture_address(self.service, one) for one in (task.picture, task.clean))
-            return panels.viewer(task, picture, clean), panels.form(task)
+            pictures = (asking.picture_address(self.service, one) for one in (task.picture, task.clean, task.recovered))
+            return panels.viewer(task, *pictures), panels.form(task)
         done = self.service.desk.progress(_number(batch), visitor.name)
         return panels.nothing(done.items - done.predicted), ""
 
@@ -137,12 +138,13 @@ class Actions:
         except Exception as error:
             return _told(error), gr.skip()
 
-    def predict(self, request: gr.Request, profile: gr.OAuthProfile | None, name, key, batch):
+    def predict(self, request: gr.Request, profile: gr.OAuthProfile | None, name, key, batch, recover):
         """operating; as the model goes on"""
         try:
             visitor = self.who(request, profile, name, key)
             done = count = 0
-            for done, count in asking.predicting(self.service, visitor, _number(batch), self.pair):
+            joint = self.joint if recover else None
+            for done, count in asking.predicting(self.service, visitor, _number(batch), self.pair, joint):
                 yield markup.message(Text("annotate.predicting", done=done, count=count))
             said = "annotate.predicted-all" if count else "annotate.nothing-to-predict"
             yield markup.message(Text(said, count=done), "good")

@@ -44,12 +44,16 @@
     view.y = Math.min(0, Math.max(box.height * (1 - view.scale), view.y + y));
     show();
   }
-  function compare(on) {
-    const viewer = document.querySelector("#annotate-viewer .viewer"), button = document.querySelector("[data-clean]");
-    if (!viewer || !button) return;
-    const clean = on ?? !viewer.classList.contains("shows-clean");
-    viewer.classList.toggle("shows-clean", clean);
-    button.setAttribute("aria-pressed", clean);
+  // Another picture in the place of the degraded one: the clean one or the recovered one, one at a time.
+  function compare(kind) {
+    const viewer = document.querySelector("#annotate-viewer .viewer");
+    if (!viewer || !document.querySelector(`[data-other=${kind}]`)) return;
+    const on = !viewer.classList.contains(`shows-${kind}`);
+    for (const button of document.querySelectorAll("[data-other]")) {
+      const pressed = on && button.dataset.other === kind;
+      viewer.classList.toggle(`shows-${button.dataset.other}`, pressed);
+      button.setAttribute("aria-pressed", pressed);
+    }
   }
   window.annotate = { collect, fit: () => zoom(0), view };
 
@@ -57,9 +61,9 @@
   const tab = () => byId("tab-annotate");
   const here = (handler) => (event) => { if (tab()?.contains(event.target)) handler(event); };
   document.addEventListener("click", here((event) => {
-    const button = event.target.closest?.("[data-zoom], [data-clean]");
+    const button = event.target.closest?.("[data-zoom], [data-other]");
     if (button?.dataset.zoom) zoom({ in: 1.5, out: 1 / 1.5, fit: 0 }[button.dataset.zoom]);
-    else if (button) compare();
+    else if (button) compare(button.dataset.other);
   }));
   document.addEventListener("submit", here((event) => event.preventDefault()), true);
   document.addEventListener("input", here((event) => {
@@ -117,7 +121,7 @@
     v: ownValue, m: () => form().querySelector("[name=missed]")?.focus(),
     i: () => toggle("influence"), r: () => toggle("reasoning"), a: () => toggle("answer"),
     c: () => form().elements.comment.focus(),
-    o: () => compare(), "+": () => zoom(1.5), "=": () => zoom(1.5), "-": () => zoom(1 / 1.5), 0: () => zoom(0),
+    o: () => compare("clean"), x: () => compare("recovered"), "+": () => zoom(1.5), "=": () => zoom(1.5), "-": () => zoom(1 / 1.5), 0: () => zoom(0),
     Enter: () => press("annotate-save"), s: () => press("annotate-skip"), u: () => press("annotate-undo"),
     b: () => press("annotate-back"),
   };

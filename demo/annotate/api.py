@@ -2,8 +2,8 @@
 
 - `/annotate_batches` () -> a list of {`id`, `name`, `blind`, `items`, `waiting`}
 - `/annotate_next`, `/annotate_undo` (batch), `/annotate_back` (batch, item) -> an *item* or null: `id`, `number`,
-  `key`, `question`, `options`, `picture` and `clean` (addresses), `predicted` {type: intensity}, `chain`, `state`,
-  `revision`, `verdict`, and unless the batch is blind `model`, `applied`, `answer`
+  `key`, `question`, `options`, `picture`, `clean` and `recovered` (addresses), `predicted` {type: intensity}, `chain`,
+  `state`, `revision`, `verdict`, and unless the batch is blind `model`, `applied`, `answer`
 - `/annotate_save` (item, verdict, revision), `/annotate_skip` (item, revision) -> {`revision`}; the verdict is JSON:
   `marks` {type: absent, weak, right or strong}, and optionally `intensities`, `missed` {type: intensity or null},
   `influence`, `reasoning`, `answer` (true or false), `correct_answer`, `comment`
@@ -139,7 +139,9 @@ def _item(service: Service, task: Task | None) -> dict | None:
     values["verdict"] = task.verdict.as_json() if task.verdict else None
     if not task.blind:
         values["applied"] = None if task.applied is None else dict(task.applied)
-    return values | {name: asking.picture_address(service, getattr(task, name)) for name in ("picture", "clean")}
+    return values | {
+        name: asking.picture_address(service, getattr(task, name)) for name in ("picture", "clean", "recovered")
+    }
 
 
 def _figures(service: Service, visitor: Visitor, batch: int) -> dict:

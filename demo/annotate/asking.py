@@ -22,6 +22,7 @@ from demo.annotate.predicting import predict
 from demo.annotate.service import Service, batch_name
 from demo.api import upload_path
 from demo.models import Pair
+from demo.recovery.joint import Joint
 from demo.texts import Text
 
 
@@ -132,7 +133,9 @@ def picture_address(service: Service, name: str | None) -> str | None:
     return f"gradio_api/file={quote(str(path))}"
 
 
-def predicting(service: Service, by: Visitor, batch: int, pair: Pair) -> Iterator[tuple[int, int]]:
+def predicting(
+    service: Service, by: Visitor, batch: int, pair: Pair, joint: Joint | None = None
+) -> Iterator[tuple[int, int]]:
     """Have what is missing predicted; yields as `predict`.
 
     Raises:
@@ -140,5 +143,5 @@ def predicting(service: Service, by: Visitor, batch: int, pair: Pair) -> Iterato
     """
     service.access.operator(by)
     service.desk.progress(batch, by.name)
-    with closing(predict(service.batches, batch, pair)) as steps:
+    with closing(predict(service.batches, batch, pair, joint=joint)) as steps:
         yield from steps

@@ -31,7 +31,7 @@ class Task:
 
     Attributes:
         id, number: of the item, and its place in the batch.
-        key, picture, clean, question, options: as in `demo.store.tables.Item`.
+        key, picture, clean, recovered, question, options: as in `demo.store.tables.Item`.
         chain, predicted: the prediction.
         model, applied, answer: None in a blind batch.
         blind: whether they are hidden.
@@ -55,6 +55,7 @@ class Task:
     state: str
     revision: int
     verdict: Verdict | None
+    recovered: str | None = None
 
 
 @dataclass(frozen=True)
@@ -280,4 +281,5 @@ def _task(session: Session, item: Item, seat: Seat) -> Task:
         state=seat.state,
         revision=seat.revision,
         verdict=None if said is None else Verdict.read(said, predicted),
+        recovered=item.recovered,
     )

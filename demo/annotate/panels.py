@@ -20,6 +20,7 @@ KEYS = (
     ("I R A", "annotate.keys-questions"),
     ("C", "annotate.keys-comment"),
     ("O", "annotate.keys-clean"),
+    ("X", "annotate.keys-recovered"),
     ("+ − 0", "annotate.keys-zoom"),
     ("Enter", "annotate.keys-save"),
     ("S", "annotate.keys-skip"),
@@ -40,14 +41,18 @@ def nothing(waiting: int) -> str:
     return empty(Text("annotate.done"), Text("annotate.done-more"))
 
 
-def viewer(task: Task, picture: str, clean: str | None) -> str:
-    """The picture, to be enlarged, moved, and held against the clean one; addresses as a browser asks for them."""
+def viewer(task: Task, picture: str, clean: str | None, recovered: str | None = None) -> str:
+    """The picture, to be enlarged, moved, and held against the clean and the recovered one, where there are some.
+
+    All three are addresses as a browser asks for them.
+    """
     name = Text("annotate.picture", number=task.number + 1)
-    original = (
-        f'<img class="clean" src="{escape(clean)}" alt="" draggable="false">'
-        f'<span class="label">{shown("annotate.clean")}</span>'
-        if clean
-        else ""
+    others = {"clean": clean, "recovered": recovered}
+    beside = "".join(
+        f'<img class="other {kind}" src="{escape(address)}" alt="" draggable="false">'
+        f'<span class="label of-{kind}">{shown(f"annotate.other-{kind}")}</span>'
+        for kind, address in others.items()
+        if address
     )
     tools = [("out", "−"), ("fit", "1:1"), ("in", "+")]
     buttons = "".join(
@@ -55,13 +60,16 @@ def viewer(task: Task, picture: str, clean: str | None) -> str:
         f'<span class="visually-hidden">{shown(f"annotate.zoom-{act}")}</span></button>'
         for act, sign in tools
     )
-    if clean:
-        buttons += f'<button type="button" data-clean aria-pressed="false">{shown("annotate.show-clean")}</button>'
+    buttons += "".join(
+        f'<button type="button" data-other="{kind}" aria-pressed="false">{shown(f"annotate.show-{kind}")}</button>'
+        for kind, address in others.items()
+        if address
+    )
     return (
         '<div class="viewer" tabindex="0" role="group" aria-labelledby="viewer-name">'
         f'<span class="visually-hidden" id="viewer-name">{both(name)}</span><div class="canvas">'
         f'<img class="degraded" src="{escape(picture)}" alt="" draggable="false">'
-        f'{original}</div></div><div class="viewer-tools">{buttons}</div>{_known(task)}'
+        f'{beside}</div></div><div class="viewer-tools">{buttons}</div>{_known(task)}'
     )
 
 

@@ -13,6 +13,7 @@ from demo.annotate.exports import FORMATS
 from demo.annotate.service import Service
 from demo.labels import Labels
 from demo.models import Pair
+from demo.recovery.joint import Joint
 from demo.texts import Text
 
 SCRIPT = Path(__file__).with_name("annotate.js")
@@ -20,9 +21,9 @@ COLLECT = "(name, key, batch, _) => [name, key, batch, JSON.stringify(window.ann
 """The form is read by the browser when it is sent."""
 
 
-def build(service: Service, pair: Pair, labels: Labels) -> SimpleNamespace:
-    """The tab's components, wired."""
-    ui = SimpleNamespace(actions=Actions(service, pair))
+def build(service: Service, pair: Pair, labels: Labels, joint: Joint | None = None) -> SimpleNamespace:
+    """The tab's components, wired; with `joint`, predictions may be made from recovered pictures, too."""
+    ui = SimpleNamespace(actions=Actions(service, pair, joint))
     with gr.Column(elem_id="annotate-head", elem_classes="card"):
         _who(ui, service, labels)
         ui.progress = gr.HTML("", elem_id="annotate-progress")
@@ -122,6 +123,14 @@ def _operating(ui: SimpleNamespace, service: Service, labels: Labels) -> None:
     with gr.Row():
         ui.open = labels(gr.Button, value=Text("annotate.open"), variant="primary", elem_id="annotate-open")
         ui.predict = labels(gr.Button, value=Text("annotate.predict"), elem_id="annotate-predict")
+        ui.recover = labels(
+            gr.Checkbox,
+            False,
+            label=Text("annotate.recover"),
+            container=False,
+            visible=bool(ui.actions.joint),
+            elem_id="annotate-recover",
+        )
         ui.stop = labels(gr.Button, value=Text("annotate.stop"), variant="stop", elem_id="annotate-stop")
     ui.operating = gr.HTML(markup.message(""), elem_id="annotate-told", elem_classes="status")
     with gr.Row():
@@ -170,7 +179,7 @@ def _wire(ui: SimpleNamespace, actions: Actions) -> None:
         "preprocess": False,
     }
     ui.open.click(actions.open, [ui.name, ui.key, *asked], [ui.operating, ui.batch], concurrency_limit=2, **told)
-    predicting = ui.predict.click(actions.predict, me, ui.operating, **told, **api.MODEL_QUEUE)
+    predicting = ui.predict.click(actions.predict, [*me, ui.recover], ui.operating, **told, **api.MODEL_QUEUE)
     ui.stop.click(None, cancels=[predicting]).then(actions.stopped, None, ui.operating, **quick)
     ui.export.click(actions.export, [*me, ui.format], [ui.operating, ui.exported], concurrency_limit=2, **told)
     ui.take.click(actions.take, [*me, ui.table], ui.operating, concurrency_limit=2, **told)

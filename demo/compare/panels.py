@@ -31,6 +31,15 @@ def robust_column(side: Mapping | None, options: Sequence[str] = (), correct: in
     """The chain as five panels that fill in order, the one being written marked."""
     if side is None:
         return empty(Text("compare.robust-empty"), Text("compare.robust-empty-more"))
+    return _chain(side, options, correct)
+
+
+def recovered_column(side: Mapping | None, options: Sequence[str] = (), correct: int | None = None) -> str:
+    """The same of the model that sees the recovered picture, too; nothing before it is asked."""
+    return "" if side is None else _chain(side, options, correct)
+
+
+def _chain(side: Mapping, options: Sequence[str], correct: int | None) -> str:
     chain = parse_chain(side["text"])
     blocks = [_panel(name, _content(name, chain), _chain_state(name, chain, side)) for name in TAGS[:-1]]
     untagged = ""

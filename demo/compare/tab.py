@@ -14,9 +14,11 @@ from demo import api, markup, settings
 from demo.compare import panels
 from demo.compare.actions import Actions
 from demo.compare.answering import Answers
+from demo.compare.recovering import Recovering
 from demo.examples import Example
 from demo.labels import Labels
-from demo.models import Pair
+from demo.recovery import panels as recovery_panels
+from demo.recovery.joint import Joint
 from demo.texts import Text, shown
 
 PREVIEW_BY_KEYBOARD = """() => {
@@ -45,10 +47,10 @@ def build(bench: api.Workbench, examples: Sequence[Example], labels: Labels) -> 
     with gr.Row(elem_id="desk"):
         with gr.Column(elem_id="left"):
             _photo_card(ui, examples, labels)
-            _question_card(ui, bench.pair, labels)
+            _question_card(ui, bench, labels)
             _recipe_card(ui, labels)
         with gr.Column(elem_id="right") as ui.right:
-            _answer_cards(ui, bench.pair, labels)
+            _answer_cards(ui, bench, labels)
     ui.actions = Actions(bench, examples)
     ui.answers = Answers(bench, examples, ui.actions.show)
     _wire(ui, ui.actions, ui.answers)
@@ -165,7 +167,7 @@ def _slider(entry: Degradation, labels: Labels) -> gr.Slider:
     )
 
 
-def _question_card(ui: SimpleNamespace, pair: Pair, labels: Labels) -> None:
+def _question_card(ui: SimpleNamespace, bench: api.Workbench, labels: Labels) -> None:
     with _card("question-card", Text("compare.question")):
         ui.question = labels(
             gr.Textbox,
@@ -185,6 +187,8 @@ def _question_card(ui: SimpleNamespace, pair: Pair, labels: Labels) -> None:
             max_lines=8,
             elem_id="options",
         )
+        if bench.joint:
+            ui.recover = labels(gr.Checkbox, False, label=Text("recovery.switch"), container=False, elem_id="recover")
         with gr.Row(elem_id="go", elem_classes="go"):
             ui.ask = labels(gr.Button, value=Text("compare.ask"), variant="primary", elem_id="ask", scale=3)
             ui.stop = labels(
@@ -205,14 +209,15 @@ def _question_card(ui: SimpleNamespace, pair: Pair, labels: Labels) -> None:
                 gr.Slider,
                 1,
                 settings.MAX_NEW_TOKENS,
-                pair.max_new_tokens,
+                bench.pair.max_new_tokens,
                 step=1,
                 label=Text("compare.max-new-tokens"),
                 elem_id="max-new-tokens",
             )
 
 
-def _answer_cards(ui: SimpleNamespace, pair: Pair, labels: Labels) -> None:
+def _answer_cards(ui: SimpleNamespace, bench: api.Workbench, labels: Labels) -> None:
+    pair = bench.pair
     with gr.Row(elem_id="answers"):
         with _card("baseline-card", Text("compare.baseline"), pair.baseline.label):
             ui.baseline = gr.HTML(panels.baseline_column(None), elem_id="baseline")
@@ -220,11 +225,22 @@ def _answer_cards(ui: SimpleNamespace, pair: Pair, labels: Labels) -> None:
         with _card("robust-card", Text("compare.robust"), pair.robust.label):
             ui.robust = gr.HTML(panels.robust_column(None), elem_id="robust")
             ui.robust_raw = _raw("robust-raw", labels)
+        if bench.joint:
+            _recovered_card(ui, bench.joint, labels)
     with _card("score-card", Text("compare.score")):
         ui.score = gr.HTML(panels.scoreboard(None), elem_id="score")
     with gr.Row(elem_id="kept"):
         ui.keep = labels(gr.DownloadButton, label=Text("compare.keep"), size="sm", interactive=False, elem_id="keep")
         ui.play = labels(gr.UploadButton, label=Text("compare.play"), size="sm", file_types=[".json"], elem_id="play")
+
+
+def _recovered_card(ui: SimpleNamespace, joint: Joint, labels: Labels) -> None:
+    with gr.Column(elem_id="recovered-card", elem_classes="card", visible=False) as ui.recovered_card:
+        gr.HTML(markup.heading(Text("compare.recovered"), joint.side.label) + markup.remark(joint.notice))
+        with gr.Row(elem_id="recovered-parts"):
+            ui.recovery = gr.HTML(recovery_panels.recovery(None), elem_id="recovery")
+            ui.recovered = gr.HTML(panels.recovered_column(None), elem_id="recovered")
+        ui.recovered_raw = _raw("recovered-raw", labels)
 
 
 def _raw(elem_id: str, labels: Labels) -> gr.Textbox:
@@ -286,10 +302,18 @@ def _wire(ui: SimpleNamespace, actions: Actions, answers: Answers) -> None:
         **raw,
     )
     prepared = checked.success(answers.prepare, ui.sliders, [ui.status, *switches, *columns], **at_once)
+    ask, switched, third = answers.ask, [], []
+    if actions.bench.joint:
+        recovering = Recovering(actions.bench, answers)
+        third = [ui.recovery, ui.recovered, ui.recovered_raw]
+        ui.recover.input(recovering.switch, ui.recover, ui.recovered_card, **at_once)
+        checked.success(recovering.prepare, ui.recover, third, **at_once)
+        ui.play.upload(recovering.clear, None, third, **at_once)
+        ask, switched = recovering.ask, [ui.recover]
     asking = prepared.success(
-        answers.ask,
-        [*photo, ui.question, ui.options, ui.temperature, ui.max_new_tokens, *ui.sliders],
-        [ui.status, *columns, ui.keep],
+        ask,
+        [*switched, *photo, ui.question, ui.options, ui.temperature, ui.max_new_tokens, *ui.sliders],
+        [ui.status, *columns, ui.keep, *third],
         show_progress="minimal",
         show_progress_on=ui.status,
         api_visibility="private",

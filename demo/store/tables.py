@@ -64,6 +64,7 @@ class Item(Base):
         number: its place in the batch, from 0.
         key: unique in the batch: what the picture was called, and by which model it was judged if by several.
         picture, clean: names of files in the folder of pictures; clean is the picture before it was degraded.
+        recovered: the picture as it was recovered for the prediction, which was made from both; None otherwise.
         question, options, answer: what was asked; answer is the right one, None where it is not known.
         applied: the recipe that the picture was degraded by, as text; None where it is not known.
         model: whose prediction it is; None until there is one, and so are chain and predicted.
@@ -86,6 +87,7 @@ class Item(Base):
     model: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
     chain: Mapped[str | None] = mapped_column(Text)
     predicted: Mapped[str | None] = mapped_column(Text)
+    recovered: Mapped[str | None] = mapped_column(String(80))
 
 
 class Seat(Base):

@@ -25,7 +25,7 @@ from demo.chain import question_with_options
 from demo.compare.answering import Running, read_options, read_sliders
 from demo.examples import Example, known_answer
 from demo.sweep import exports, panels
-from demo.sweep.engine import Run, Step, grid, matrix_intensities, steps_of, sweep
+from demo.sweep.engine import RECOVERED, Run, Step, grid, matrix_intensities, steps_of, sweep
 from demo.texts import Text, reason
 
 log = logging.getLogger(__name__)
@@ -33,9 +33,12 @@ log = logging.getLogger(__name__)
 
 def begin(
     bench: Workbench, kind: str, what: str, recipe: Recipe, steps: object, seeds: object, seed: object, question: str,
-    truth: str,
+    truth: str, recovered: bool = False,
 ) -> Run:  # fmt: skip
     """A run that has not asked yet.
+
+    Args:
+        recovered: recover every picture, too, and ask about both.
 
     Raises:
         ValueError: something that cannot be swept.
@@ -46,6 +49,10 @@ def begin(
     intensities = matrix_intensities() if kind == "matrix" else grid(steps)
     wanted = steps_of(kind, what, recipe, intensities, range(first, first + (1 if kind == "matrix" else count)))
     models = {side.name: str(side.label) for side in bench.pair.sides}
+    if recovered:
+        if bench.joint is None:
+            raise ValueError(Text("sweep.no-recovery"))
+        models[RECOVERED] = str(bench.joint.side.label)
     return Run(kind, wanted, check_question(question), truth, models)
 
 
@@ -77,11 +84,11 @@ class Actions:
         recipe = str(read_sliders(sliders))
         return panels.subject(path, question or "", read_options(options), recipe)
 
-    def check(self, kind, what, steps, seeds, truth, photo, question, options, seed, *sliders):
+    def check(self, kind, what, steps, seeds, truth, recovered, photo, question, options, seed, *sliders):
         """nothing; refuses at once what would only fail after the queue"""
         with told_to_the_visitor():
             self.bench.working_photo(upload_path(photo))
-            self._begin(kind, what, steps, seeds, truth, photo, question, options, seed, sliders)
+            self._begin(kind, what, steps, seeds, truth, recovered, photo, question, options, seed, sliders)
 
     def prepare(self, request: gr.Request):
         """status, sweep, stop, progress, summary, results, strip, files"""
@@ -98,13 +105,14 @@ class Actions:
         )
 
     def run(
-        self, request: gr.Request, language, kind, what, steps, seeds, truth, temperature, max_new_tokens, photo,
-        question, options, seed, *sliders,
+        self, request: gr.Request, language, kind, what, steps, seeds, truth, recovered, temperature, max_new_tokens,
+        photo, question, options, seed, *sliders,
     ):  # fmt: skip
         """status, progress, summary, results, strip, files; as the models answer"""
         with self.running.entered(request.session_hash) as stop:
             try:
-                run = self._begin(kind, what, steps, seeds, truth, photo, question, options, seed, sliders)
+                plan = kind, what, steps, seeds, truth, recovered
+                run = self._begin(*plan, photo, question, options, seed, sliders)
                 numbers = check_generation(seed, temperature, max_new_tokens)
                 yield from self._shown(upload_path(photo), run, numbers, stop, language)
             except ValueError as error:
@@ -114,14 +122,15 @@ class Actions:
                 said = markup.message(Text("sweep.broken", reason=type(error).__name__), "bad")
                 yield said, *[gr.skip()] * 7
 
-    def _begin(self, kind, what, steps, seeds, truth, photo, question, options, seed, sliders) -> Run:
+    def _begin(self, kind, what, steps, seeds, truth, recovered, photo, question, options, seed, sliders) -> Run:
         question = check_question(question, options or "")
         listed = read_options(options)
         if not truth:
             known = known_answer(self.examples, upload_path(photo), question, listed)
             truth = "" if known is None else listed[known]
         asked = question_with_options(question, listed)
-        return begin(self.bench, kind, what, read_sliders(sliders), steps, seeds, seed, asked, truth)
+        recipe = read_sliders(sliders)
+        return begin(self.bench, kind, what, recipe, steps, seeds, seed, asked, truth, bool(recovered))
 
     def _shown(self, photo: Path, run: Run, numbers: tuple, stop: threading.Event, language: str) -> Iterator[tuple]:
         waiting = [gr.skip()] * 3

@@ -1,10 +1,12 @@
 """The sweep for scripts. Names, parameters and answers are stable; the state they stream is described in engine.py.
 
-`/sweep` (image, question with its options, what, recipe, steps, seeds, seed, truth, temperature, max_new_tokens):
+`/sweep` (image, question with its options, what, recipe, steps, seeds, seed, truth, temperature, max_new_tokens,
+recovered):
 `what` is a degradation's name, or ``recipe`` to scale the recipe as a whole; `steps` intensities from 0 to 1, `seeds`
-degradations of each, counted on from `seed`; `truth` the right answer, empty where it is not known.
+degradations of each, counted on from `seed`; `truth` the right answer, empty where it is not known; `recovered` whether
+every picture is recovered, too, and both are asked about.
 
-`/matrix` (image, question, seed, truth, temperature, max_new_tokens): all types at the published strengths.
+`/matrix` (image, question, seed, truth, temperature, max_new_tokens, recovered): all types at the published strengths.
 """
 
 from collections.abc import Iterator
@@ -21,7 +23,7 @@ from demo.sweep.engine import RECIPE, Run, sweep
 def register(bench: Workbench) -> None:
     """Add the endpoints to the Blocks being built; their components are never shown."""
 
-    def run_sweep(image, question, what, recipe, steps, seeds, seed, truth, temperature, max_new_tokens):
+    def run_sweep(image, question, what, recipe, steps, seeds, seed, truth, temperature, max_new_tokens, recovered):
         """Ask both models at many strengths of one degradation or recipe; streams the state as JSON.
 
         Args:
@@ -35,16 +37,18 @@ def register(bench: Workbench) -> None:
             truth: the right answer, empty where it is not known.
             temperature: 0 is greedy and repeatable; at most 2.
             max_new_tokens: the most tokens of an answer.
+            recovered: whether the pictures are recovered first, for a third side that sees both.
 
         Returns:
             A JSON object: progress, steps with both answers, and from where on each model is wrong.
         """
         with told_to_the_caller():
             kind = "recipe" if what == RECIPE else "type"
-            run = begin(bench, kind, what, Recipe.parse(recipe or ""), steps, seeds, seed, question, truth)
+            asked = steps, seeds, seed, question, truth, bool(recovered)
+            run = begin(bench, kind, what, Recipe.parse(recipe or ""), *asked)
             yield from states(image, run, seed, temperature, max_new_tokens)
 
-    def run_matrix(image, question, seed, truth, temperature, max_new_tokens):
+    def run_matrix(image, question, seed, truth, temperature, max_new_tokens, recovered):
         """Ask both models about all sixteen degradations at three strengths; streams the state as JSON.
 
         Args:
@@ -54,12 +58,14 @@ def register(bench: Workbench) -> None:
             truth: the right answer, empty where it is not known.
             temperature: 0 is greedy and repeatable; at most 2.
             max_new_tokens: the most tokens of an answer.
+            recovered: whether the pictures are recovered first, for a third side that sees both.
 
         Returns:
             A JSON object: progress and steps with both answers.
         """
         with told_to_the_caller():
-            run = begin(bench, "matrix", "", Recipe(), settings.SWEEP_STEPS, 1, seed, question, truth)
+            asked = settings.SWEEP_STEPS, 1, seed, question, truth, bool(recovered)
+            run = begin(bench, "matrix", "", Recipe(), *asked)
             yield from states(image, run, seed, temperature, max_new_tokens)
 
     def states(image, run: Run, seed, temperature, max_new_tokens) -> Iterator[dict]:
@@ -77,7 +83,8 @@ def register(bench: Workbench) -> None:
         truth = gr.Textbox("", label="truth")
         temperature = gr.Number(settings.TEMPERATURE, label="temperature")
         max_new_tokens = gr.Number(bench.pair.max_new_tokens, precision=0, label="max_new_tokens")
-        last = [truth, temperature, max_new_tokens]
+        recovered = gr.Checkbox(False, label="recovered")
+        last = [truth, temperature, max_new_tokens, recovered]
         gr.Button().click(
             run_sweep,
             [image, question, what, recipe, steps, seeds, seed, *last],

@@ -4,18 +4,18 @@ Nothing here knows the page. A run's state is plain JSON (`Run.as_json`), which 
 the exports write:
 
 - `kind`: type, recipe or matrix; `question`, `options`, `truth` (the right answer, null where it is not known)
-- `models`: {baseline, robust}: the checkpoints' names
+- `sides`: baseline and robust, and recovered where the pictures were recovered first
+- `models`: {side: the checkpoint's name}
 - `steps`: one a picture and seed, in order; each with `what` (a degradation or recipe), `intensity`, `seed`, `recipe`,
-  `applied` (the sum of its intensities) and a *cell* for `baseline` and `robust`
+  `applied` (the sum of its intensities) and a *cell* for every side
 - `progress` in [0, 1], `seconds_left` (null while there is nothing to judge by), `done`, `stopped`
-- `breaks`: {baseline, robust}: see `breaking_point`
+- `breaks`: {side: see `breaking_point`}
 
-A cell has `done`, `answer`, `choice`, `verdict` (see `judge`), `tokens`, `error`, `stop_reason`; the robust side's also
-`predicted` (the intensity it says for what is swept, 0 where it names none, null without a chain) and
-`predicted_recipe`.
+A cell has `done`, `answer`, `choice`, `verdict` (see `judge`), `tokens`, `error`, `stop_reason`; of a side that writes
+a chain also `predicted` (the intensity it says for what is swept, 0 where it names none, null without a chain) and
+`predicted_recipe`; the recovered side's also `gain` (PSNR in dB that recovery gained, null where nothing was degraded).
 """
 
-import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,17 +27,18 @@ from PIL import Image
 
 from degradations import COPIES, REGISTRY, Recipe
 from demo import settings
-from demo.chain import parse_options, read_answer
+from demo.chain import parse_options
 from demo.replies import Reply
+from demo.sweep.judging import breaking_point, judge, truth_among
 from demo.texts import Text
 
 SIDES = ("baseline", "robust")
+RECOVERED = "recovered"
+"""The side that sees the recovered picture, too."""
 KINDS = ("type", "recipe", "matrix")
 RECIPE = "recipe"
 """What is swept when it is no single degradation."""
-GOOD = ("right", "same")
-"""Verdicts of an answer that held."""
-FIRST_GUESS = {"baseline": 8, "robust": 100}
+FIRST_GUESS = {"baseline": 8, "robust": 100, RECOVERED: 100}
 """Tokens of an answer, as long as none has ended."""
 
 
@@ -104,13 +105,15 @@ def matrix_intensities() -> list[float]:
 
 
 class Run:
-    """The answers of both sides at every step, while they come in."""
+    """The answers of all sides at every step, while they come in; the sides are those that `models` names."""
 
     def __init__(self, kind: str, steps: Sequence[Step], question: str, truth: str, models: Mapping[str, str]):
         self.kind, self.steps, self.question, self.models = kind, list(steps), question, dict(models)
         self.options = parse_options(question)
-        self.truth = _truth(truth, self.options)
-        self.replies = [{name: Reply(name) for name in SIDES} for _ in steps]
+        self.truth = truth_among(truth, self.options)
+        self.sides = tuple(self.models)
+        self.replies = [{name: Reply(name) for name in self.sides} for _ in steps]
+        self.gains: list[float | None] = [None] * len(self.steps)
         self.stopped = False
         self._begin = time.monotonic()
 
@@ -118,12 +121,17 @@ class Run:
         """Add an event about a picture of the batch that begins at step `first`."""
         self.replies[first + event.picture][event.side].take(event)
 
+    def fail(self, number: int, side: str, error: str) -> None:
+        """A side that could not even be asked about a step."""
+        reply = self.replies[number][side]
+        reply.error, reply.done = error, True
+
     @property
     def progress(self) -> float:
         """How much is answered, in [0, 1]: answers that are still being written count by their expected length."""
         replies = [reply for pair in self.replies for reply in pair.values()]
         expected = {}
-        for name in SIDES:
+        for name in self.sides:
             lengths = [pair[name].tokens for pair in self.replies if pair[name].done and pair[name].tokens]
             expected[name] = sum(lengths) / len(lengths) if lengths else FIRST_GUESS[name]
         parts = [1.0 if reply.done else min(0.95, reply.tokens / expected[reply.name]) for reply in replies]
@@ -136,6 +144,7 @@ class Run:
         over = self.stopped or progress == 1
         return {
             "kind": self.kind,
+            "sides": list(self.sides),
             "question": self.question,
             "options": self.options,
             "truth": self.truth,
@@ -156,7 +165,7 @@ class Run:
             "seconds": round(spent, 2),
             "done": over,
             "stopped": self.stopped,
-            "breaks": {name: self.breaks(name, cells) for name in SIDES},
+            "breaks": {name: self.breaks(name, cells) for name in self.sides},
         }
 
     def breaks(self, name: str, cells: Sequence[Mapping]) -> float | str | None:
@@ -169,11 +178,13 @@ class Run:
     def _cells(self) -> list[dict]:
         clean = next((number for number, step in enumerate(self.steps) if not step.recipe), None)
         cells = []
-        for step, pair in zip(self.steps, self.replies, strict=True):
+        for step, pair, gain in zip(self.steps, self.replies, self.gains, strict=True):
             row = {}
             for name, reply in pair.items():
                 reference = self.replies[clean][name] if clean is not None else None
                 row[name] = self._cell(step, reply, reference)
+            if RECOVERED in row:
+                row[RECOVERED]["gain"] = gain
             cells.append(row)
         return cells
 
@@ -196,55 +207,6 @@ class Run:
             cell["predicted"] = round(said, 4) if told else None
             cell["predicted_recipe"] = dict(chain.recipe)
         return cell
-
-
-def judge(reply: Reply, clean: Reply | None, options: list[str], truth: str | None) -> str | None:
-    """How an answer did, None where nothing can be said (yet).
-
-    With a known truth: ``right`` or ``wrong``. Without: ``same`` or ``changed`` against the side's own answer about the
-    clean picture. ``unread`` is an answer that means none of the options, ``failed`` a model that failed.
-    """
-    if reply.error:
-        return "failed"
-    if not _whole(reply):
-        return None
-    answer, choice = reply.answer(options)
-    if options and choice is None:
-        return "unread"
-    if truth is not None:
-        return "right" if _means(answer, truth, bool(options)) else "wrong"
-    if clean is None or not _whole(clean):
-        return None
-    before, _ = clean.answer(options)
-    return "same" if _plain(before) == _plain(answer) else "changed"
-
-
-def _whole(reply: Reply) -> bool:
-    """Whether a reply ended by itself, so that others can be compared with it."""
-    return bool(reply.done and not reply.error and reply.stats and reply.stats.stop_reason != "stopped")
-
-
-def breaking_point(verdicts: Sequence[tuple[float, str | None]]) -> float | str | None:
-    """From which intensity on an answer no longer holds.
-
-    Args:
-        verdicts: (intensity, verdict) of each step; several of one intensity are seeds, of which half must hold.
-
-    Returns:
-        The least intensity that does not hold while nothing above it holds either; ``never`` if the highest one holds;
-        None while a verdict is missing.
-    """
-    if not verdicts or any(verdict is None for _, verdict in verdicts):
-        return None
-    by_intensity: dict[float, list[bool]] = {}
-    for intensity, verdict in verdicts:
-        by_intensity.setdefault(intensity, []).append(verdict in GOOD)
-    point: float | str = "never"
-    for intensity, held in sorted(by_intensity.items(), reverse=True):
-        if 2 * sum(held) >= len(held):
-            break
-        point = intensity
-    return point
 
 
 def sweep(
@@ -270,9 +232,8 @@ def sweep(
         batch = run.steps[first : first + settings.SWEEP_BATCH]
         images: list[Image.Image] = [bench.degraded(photo, step.recipe, step.seed) for step in batch]
         asked = {"temperature": temperature, "max_new_tokens": max_new_tokens, "seed": seed, "stop": stop}
-        with closing(bench.answers(images, run.question, **asked)) as events:
-            for event in events:
-                run.take(first, event)
+        with closing(_batch(bench, photo, run, first, images, asked)) as news:
+            for _ in news:
                 if time.monotonic() - shown >= settings.SWEEP_UPDATE_S:
                     shown = time.monotonic()
                     yield run
@@ -282,28 +243,30 @@ def sweep(
     yield run
 
 
-def _truth(truth: str, options: list[str]) -> str | None:
-    """The right answer as it is compared: an option's text where there are options.
-
-    Raises:
-        ValueError: it is none of the options.
-    """
-    truth = (truth or "").strip()
-    if not truth:
-        return None
-    if not options:
-        return truth
-    choice = read_answer(truth, options)
-    if choice is None:
-        raise ValueError(Text("sweep.bad-truth", truth=truth, options=", ".join(options)))
-    return options[choice]
-
-
-def _means(answer: str | None, truth: str, among_options: bool) -> bool:
-    if among_options:
-        return answer == truth
-    return bool(re.search(rf"(?<!\w){re.escape(_plain(truth))}(?!\w)", _plain(answer)))
-
-
-def _plain(text: str | None) -> str:
-    return " ".join((text or "").casefold().split()).strip(" .!\"'")
+def _batch(bench, photo: Path, run: Run, first: int, images: Sequence[Image.Image], asked: Mapping) -> Iterator[None]:
+    """Ask all sides about the steps from `first` on; yields whenever there is news."""
+    with closing(bench.answers(images, run.question, **asked)) as events:
+        for event in events:
+            run.take(first, event)
+            yield
+    if RECOVERED not in run.sides:
+        return
+    pairs, places = [], []
+    for place, image in enumerate(images):
+        attempt = bench.recovering(image)
+        try:
+            for _ in attempt.wait(asked["stop"]):
+                yield
+        finally:
+            attempt.close()
+        if attempt.image is None:
+            run.fail(first + place, RECOVERED, str(attempt.error))
+        else:
+            run.gains[first + place] = bench.gained(photo, run.steps[first + place].recipe, attempt)
+            pairs.append((image, attempt.image))
+            places.append(place)
+    if pairs:
+        with closing(bench.answers_to_both(pairs, run.question, **asked)) as events:
+            for event in events:
+                run.take(first + places[event.picture] - event.picture, event)
+                yield

@@ -11,15 +11,17 @@ from PIL import Image
 from degradations import REGISTRY
 from demo.drawing import ACCENT, BAD, GOOD, GRID, OTHER, QUIET, box, shortened, style
 from demo.sweep.chart import MARKS
-from demo.sweep.engine import SIDES
+from demo.sweep.engine import RECOVERED, SIDES
 from demo.sweep.panels import what_was_swept
 from demo.texts import DEFAULT, say
 
 CELL = ("answer", "choice", "verdict", "tokens", "stop_reason", "error")
+STEP = ("what", "intensity", "seed", "recipe", "applied")
 COLUMNS = [
-    "what", "intensity", "seed", "recipe", "applied", *(f"{name}_{field}" for name in SIDES for field in CELL),
-    "robust_predicted", "robust_predicted_recipe",
+    *STEP, *(f"{name}_{field}" for name in SIDES for field in CELL), "robust_predicted", "robust_predicted_recipe",
 ]  # fmt: skip
+OF_RECOVERED = [f"{RECOVERED}_{field}" for field in (*CELL, "predicted", "predicted_recipe", "gain")]
+"""Columns that come after those where the picture was recovered first."""
 VERDICTS = {"right": GOOD, "same": GOOD, "wrong": BAD, "changed": BAD}
 
 
@@ -29,16 +31,20 @@ def as_json(state: Mapping) -> bytes:
 
 
 def as_csv(state: Mapping) -> bytes:
-    """One row a step, `COLUMNS`; UTF-8 with the mark that spreadsheets look for."""
+    """One row a step, `COLUMNS` and perhaps `OF_RECOVERED`; UTF-8 with the mark that spreadsheets look for."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\r\n")
+    recovered = RECOVERED in state["sides"]
+    writer = csv.DictWriter(out, COLUMNS + (OF_RECOVERED if recovered else []), lineterminator="\r\n")
     writer.writeheader()
     for step in state["steps"]:
-        row = {name: step[name] for name in ("what", "intensity", "seed", "recipe", "applied")}
-        row |= {f"{name}_{field}": _harmless(step[name][field]) for name in SIDES for field in CELL}
-        said = step["robust"].get("predicted_recipe")
-        row["robust_predicted"] = step["robust"].get("predicted")
-        row["robust_predicted_recipe"] = None if said is None else json.dumps(said)
+        row = {name: step[name] for name in STEP}
+        row |= {f"{name}_{field}": _harmless(step[name][field]) for name in state["sides"] for field in CELL}
+        for name in state["sides"][1:]:
+            said = step[name].get("predicted_recipe")
+            row[f"{name}_predicted"] = step[name].get("predicted")
+            row[f"{name}_predicted_recipe"] = None if said is None else json.dumps(said)
+        if recovered:
+            row[f"{RECOVERED}_gain"] = step[RECOVERED]["gain"]
         writer.writerow(row)
     return b"\xef\xbb\xbf" + out.getvalue().encode()
 
@@ -64,7 +70,7 @@ def as_png(state: Mapping, pictures: Sequence[Image.Image], language: str = DEFA
         title = what_was_swept(state).say(language)
         figure.text(0.04, 0.94, title, fontsize=32, weight="bold", va="center")
         figure.text(0.04, 0.885, shortened(state["question"].splitlines()[0], 110), fontsize=21, color=QUIET)
-        models = " · ".join(f"{say(f'compare.{name}', language)}: {state['models'][name]}" for name in SIDES)
+        models = " · ".join(f"{say(f'compare.{name}', language)}: {state['models'][name]}" for name in state["sides"])
         figure.text(0.04, 0.03, models, fontsize=14, color=QUIET)
         if state["kind"] == "matrix":
             _heat_maps(figure, state, language)
@@ -86,7 +92,7 @@ def _sweep(figure, state: Mapping, pictures: Sequence[Image.Image], language: st
         axes.imshow(picture)
         axes.axis("off")
         axes.set_title(f"{step['intensity']:.2f}", fontsize=15, color=QUIET)
-    for row, name in enumerate(SIDES):
+    for row, name in enumerate(state["sides"]):
         axes = figure.add_axes((left, 0.62 - row * 0.085, wide, 0.07))
         axes.set_xlim(0, len(one_seed))
         axes.set_ylim(0, 1)
@@ -100,7 +106,7 @@ def _sweep(figure, state: Mapping, pictures: Sequence[Image.Image], language: st
                 f"{MARKS.get(cell['verdict'], '·')} {shortened(cell['answer'] or '–', max(6, 130 // len(one_seed)))}"
             )
             axes.text(number + 0.47, 0.5, words, ha="center", va="center", color="white", fontsize=13)
-    axes = figure.add_axes((left, 0.1, wide, 0.36))
+    axes = figure.add_axes((left, 0.1, wide, 0.36 - 0.085 * (len(state["sides"]) - 2)))
     axes.grid(color=GRID)
     axes.plot(intensities, [step["applied"] for step, _ in one_seed], color=QUIET, linestyle="--",
               label=say("sweep.key-applied", language))  # fmt: skip
@@ -120,8 +126,9 @@ def _sweep(figure, state: Mapping, pictures: Sequence[Image.Image], language: st
 def _heat_maps(figure, state: Mapping, language: str) -> None:
     cells = {(step["what"], step["intensity"]): step for step in state["steps"] if step["what"]}
     intensities = sorted({intensity for _, intensity in cells})
-    for place, name in enumerate(SIDES):
-        axes = figure.add_axes((0.2 + place * 0.41, 0.09, 0.36, 0.72))
+    room = 0.82 / len(state["sides"])
+    for place, name in enumerate(state["sides"]):
+        axes = figure.add_axes((0.17 + place * room, 0.09, room - 0.05, 0.72))
         axes.set_xlim(0, len(intensities))
         axes.set_ylim(len(REGISTRY), 0)
         axes.set_title(say(f"compare.{name}", language), fontsize=22, pad=12)

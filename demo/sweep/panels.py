@@ -6,7 +6,8 @@ from html import escape
 from degradations import REGISTRY, STAGES
 from demo.markup import empty, file_address, number, stage_class, tiles, type_name
 from demo.sweep.chart import MARKS, chart
-from demo.sweep.engine import GOOD, RECIPE, SIDES
+from demo.sweep.engine import RECIPE, RECOVERED
+from demo.sweep.judging import GOOD
 from demo.texts import Text, both, shown
 
 
@@ -46,10 +47,10 @@ def summary(state: Mapping | None) -> str:
     if state is None:
         return empty(Text("sweep.empty"), Text("sweep.empty-more"))
     if state["kind"] == "matrix":
-        return tiles([_held(state, name) for name in SIDES])
+        return tiles([_held(state, name) for name in state["sides"]])
     known = "truth" if state["truth"] is not None else "change"
     entries = []
-    for name in SIDES:
+    for name in state["sides"]:
         point = state["breaks"][name]
         if point is None:
             figure, text = "…", Text(f"sweep.breaks-open-{name}")
@@ -58,7 +59,7 @@ def summary(state: Mapping | None) -> str:
         else:
             figure, text = number(point), Text(f"sweep.breaks-{known}-{name}")
         entries.append((f"break-{name}", figure, text))
-    return tiles([*entries, *_length(state)])
+    return tiles([*entries, *_length(state), *_gain(state)])
 
 
 def results(state: Mapping | None) -> str:
@@ -66,7 +67,9 @@ def results(state: Mapping | None) -> str:
     if state is None:
         return ""
     if state["kind"] == "matrix":
-        return f'<div class="heat-maps">{"".join(_heat_map(state, name) for name in SIDES)}</div>{legend(state)}'
+        return (
+            f'<div class="heat-maps">{"".join(_heat_map(state, name) for name in state["sides"])}</div>{legend(state)}'
+        )
     return chart(state) + legend(state)
 
 
@@ -78,7 +81,7 @@ def strip(state: Mapping | None, thumbnails: Sequence[str]) -> str:
     entries = []
     for step, picture in zip(state["steps"], thumbnails, strict=True):
         if step["seed"] == first:
-            answers = "".join(_said(name, step[name]) for name in SIDES)
+            answers = "".join(_said(name, step[name]) for name in state["sides"])
             entries.append(
                 f'<li><img src="{file_address(picture)}" alt=""><b>{number(step["intensity"])}</b>{answers}</li>'
             )
@@ -122,6 +125,13 @@ def _length(state: Mapping) -> list[tuple[str, str, Text]]:
         return []
     figure = f"{done[0]['robust']['tokens']} → {done[-1]['robust']['tokens']}"
     return [("length", figure, Text("sweep.lengths"))]
+
+
+def _gain(state: Mapping) -> list[tuple[str, str, Text]]:
+    """What recovery gained at the strongest step, losses included."""
+    gains = [step[RECOVERED]["gain"] for step in state["steps"] if RECOVERED in step]
+    told = [gain for gain in gains if gain is not None]
+    return [("gain", f"{told[-1]:+.1f} dB", Text("sweep.gain"))] if told else []
 
 
 def _held(state: Mapping, name: str) -> tuple[str, str, Text]:

@@ -36,14 +36,14 @@ def build(
     ui = SimpleNamespace()
     with gr.Row(elem_id="sweep-desk"):
         with gr.Column(elem_id="sweep-left"):
-            _choice_card(ui, labels)
+            _choice_card(ui, labels, bool(bench.joint))
         with gr.Column(elem_id="sweep-right"):
             _result_cards(ui, labels)
     _wire(ui, Actions(bench, examples), compare, tab, language)
     return ui
 
 
-def _choice_card(ui: SimpleNamespace, labels: Labels) -> None:
+def _choice_card(ui: SimpleNamespace, labels: Labels, recovers: bool) -> None:
     with gr.Column(elem_id="sweep-choice", elem_classes="card"):
         gr.HTML(markup.heading(Text("sweep.what")))
         ui.subject = gr.HTML(panels.subject(None, "", (), ""), elem_id="sweep-subject")
@@ -81,6 +81,9 @@ def _choice_card(ui: SimpleNamespace, labels: Labels) -> None:
             max_length=settings.MAX_QUESTION_CHARACTERS,
             elem_id="sweep-truth",
         )
+        ui.recover = labels(
+            gr.Checkbox, False, label=Text("sweep.recover"), container=False, visible=recovers, elem_id="sweep-recover"
+        )
         with gr.Row(elem_classes="go"):
             ui.sweep = labels(gr.Button, value=Text("sweep.go"), variant="primary", elem_id="sweep-go", scale=3)
             ui.stop = labels(
@@ -113,7 +116,7 @@ def _wire(ui: SimpleNamespace, actions: Actions, compare: SimpleNamespace, tab: 
     at_once = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     raw = {"preprocess": False}
     asked = [compare.photo, compare.question, compare.options]
-    plan = [ui.kind, ui.what, ui.steps, ui.seeds, ui.truth]
+    plan = [ui.kind, ui.what, ui.steps, ui.seeds, ui.truth, ui.recover]
     everything = [*asked, compare.seed, *compare.sliders]
     shown = [ui.progress, ui.summary, ui.results, ui.strip, *ui.files]
 

@@ -25,6 +25,7 @@ from demo.checkpoints import Checkpoint
 from demo.fingerprint import weights_hash
 from training.endpoint import Endpoint
 from training.evaluation import local, served
+from training.evaluation.recovered import GIVEN, seen
 from training.evaluation.rows import Picture, applied, pictures_of, states_of
 from training.evaluation.said import Reply
 from training.evaluation.shards import ALONE, Shard, gather
@@ -76,10 +77,12 @@ def answer_all(
     Raises:
         demo.checkpoints.CheckpointError: a checkpoint or an adapter cannot be had; nothing was asked then.
         degradations.jobs.OtherRunError: a name stands for something else than it did.
+        ValueError: a side sees recovered pictures, and nothing recovers any.
         training.endpoint.EndpointError: an endpoint refuses.
         degradations.jobs.StoppedError: an endpoint left questions unanswered.
     """
     for side in sides:
+        seen(side.sees, [Picture("")], asking.recoverer)
         if not side.url:
             local.find(side)
     asked = [one for name, rows in sets.items() for one in _to_ask(name, rows)]
@@ -170,6 +173,7 @@ def _sources(
     """Every side with what its answers follow from and the function that asks it."""
     for checkpoint, side, adapter in local.loaded([side for side in sides if not side.url], asking.spec):
         source = local.fingerprint(checkpoint, adapter, asking.template_of(side), asking)
+        source = _with_recovery(source, side, asking)
         told = {"source": source, "weights": weights_hash(checkpoint.model, adapter)}
         yield side, told, partial(_ask_checkpoint, checkpoint, adapter, side, asking)
     for side in sides:
@@ -177,8 +181,15 @@ def _sources(
             endpoint = endpoints(side)
             follows = [side.checkpoint, asking.template_of(side), asking.max_new_tokens, endpoint.request]
             # The address is not among it: another one of the same model may go on.
-            told = {"source": _digest(follows), "weights": None}
+            told = {"source": _with_recovery(_digest(follows), side, asking), "weights": None}
             yield side, told, partial(_ask_endpoint, endpoint, side, asking)
+
+
+def _with_recovery(source: str, side: Side, asking: Asking) -> str:
+    """The source of a side's answers with what recovers its pictures, if it sees recovered ones."""
+    if side.sees == GIVEN:
+        return source
+    return _digest([source, side.sees, asking.recoverer.digest])
 
 
 def _ask_checkpoint(
@@ -192,7 +203,7 @@ def _ask_checkpoint(
     with tqdm(total=sum(map(len, mine)), desc=side.name, unit=" answers", disable=not mine) as bar:
         for batch in mine:
             prompts = [asking.prompt(side, one.row) for _, one in batch]
-            pictures = [list(one.pictures) for _, one in batch]
+            pictures = [seen(side.sees, one.pictures, asking.recoverer) for _, one in batch]
             with local.speaking(checkpoint, adapter):
                 replies = local.generate(checkpoint, pictures, prompts, asking.max_new_tokens)
             for (key, _), reply in zip(batch, replies, strict=True):
@@ -207,7 +218,10 @@ def _ask_endpoint(
     if not shard.first:  # one process keeps an endpoint busy
         return
     request = {"max_completion_tokens": asking.max_new_tokens, "temperature": 0, **endpoint.request}
-    questions = [served.Question(key, asking.prompt(side, one.row), one.pictures) for key, one in missing.items()]
+    questions = [
+        served.Question(key, asking.prompt(side, one.row), tuple(seen(side.sees, one.pictures, asking.recoverer)))
+        for key, one in missing.items()
+    ]
     with tqdm(total=len(questions), desc=side.name, unit=" answers", disable=not questions) as bar:
 
         def take(question: served.Question, answer: served.Answer) -> None:

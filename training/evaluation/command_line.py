@@ -13,6 +13,7 @@ from demo import settings
 from training.endpoint import Endpoint
 from training.evaluation.levels import LEVELS
 from training.evaluation.sides import Side
+from training.recovery.rewards import IMAGENET
 
 SUFFIXES = (".tsv", ".csv", ".parquet", ".jsonl", ".json")
 """Of the tables that questions come in."""
@@ -98,6 +99,10 @@ def build_parser(description: str) -> argparse.ArgumentParser:
     add("--max-new-tokens", type=int, help=text)
     add("--batch-size", type=int, default=32)
     add("--limit", type=int, help="use the first questions of every set only")
+    text = "recovers the pictures of sides with ,sees=: a folder of a recovery, or MODEL@URL"
+    add("--recovery", help=text)
+    text = "what measures semantic similarity of recovered pictures: imagenet, or a CLIP (default: %(default)s)"
+    add("--encoder", default=IMAGENET, help=text)
     text = "also time the first and the last side as the demo streams them; nothing else should run then"
     add("--speed", action="store_true", help=text)
     served = parser.add_argument_group("endpoints")

@@ -41,27 +41,8 @@ def loaded(sides: Sequence[Side], spec: Spec) -> Iterator[tuple[Checkpoint, Side
             if (side.checkpoint, side.tower) == (name, tower):
                 adapter = f"adapter{number}" if side.adapter else None
                 if adapter:
-                    add_adapter(checkpoint, side.adapter, adapter)
+                    checkpoint.add_adapter(side.adapter, adapter)
                 yield checkpoint, side, adapter
-
-
-def add_adapter(checkpoint: Checkpoint, folder: str, name: str) -> None:
-    """Load a LoRA adapter onto a checkpoint, beside those that are there.
-
-    Raises:
-        demo.checkpoints.CheckpointError: its files do not fit.
-    """
-    model, device, dtype = checkpoint.model, checkpoint.base.device, checkpoint.base.dtype
-    try:
-        if isinstance(model, PeftModel):
-            model.load_adapter(folder, name, autocast_adapter_dtype=False)
-        else:
-            model = PeftModel.from_pretrained(model, folder, name, autocast_adapter_dtype=False)
-    except Exception as error:  # files of strangers fail in every way there is
-        raise checkpoints.CheckpointError(
-            f"{checkpoint.name} with {folder}: {checkpoints.first_line(error)}"
-        ) from error
-    checkpoint.model = model.to(device, dtype).eval()
 
 
 @contextmanager

@@ -82,6 +82,36 @@ def draw(folder: Path, results: Mapping, points: Mapping[str, Points], ceiling: 
     return written
 
 
+def draw_recovery(folder: Path, recovery: Mapping[str, Mapping], main: str) -> list[Path]:
+    """Write ``recovery-SET.png``: how good answers are against how much recovery gained; returns the paths.
+
+    Args:
+        recovery: as `training.evaluation.recovered.told_of` gives it.
+    """
+    written = []
+    for name, states in recovery.items():
+        told = {state: found["by gain"] for state, found in states.items() if state != CLEAN and found["by gain"]}
+        if not told:
+            continue
+        with matplotlib.rc_context(STYLE):
+            figure = Figure((5.5 * len(told) + 0.5, 6))
+            for axes, (state, parts) in zip(np.atleast_1d(figure.subplots(1, len(told))), told.items(), strict=True):
+                others = [side for side in parts[0]["sides"] if side != main]
+                colours = {main: MAIN} | {side: OTHERS[place % len(OTHERS)] for place, side in enumerate(others)}
+                middles = [(part["from"] + part["to"]) / 2 for part in parts]
+                for side, colour in colours.items():
+                    own = [part["sides"][side] for part in parts]
+                    with_intervals(axes, middles, own, colour, side)
+                    axes.plot(middles, [one["value"] for one in own], color=colour, linewidth=2)
+                axes.axvline(0, color="#888888", linewidth=1)
+                axes.set(title=state, xlabel="PSNR gained by recovery, dB", ylabel="right answers", ylim=(0, 1.02))
+                axes.grid(linewidth=0.6)
+            figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=min(3, len(colours)))
+            written.append(folder / f"recovery-{name}.png")
+            figure.savefig(written[-1], dpi=DPI, metadata={"Software": None})
+    return written
+
+
 def _intensities(points: Points, by_type: Mapping[str, Mapping]) -> Figure:
     """Predicted against true intensity, one field a type."""
     figure = Figure((11, 12.5))
@@ -123,7 +153,7 @@ def _types(by_type: Mapping[str, Mapping], colours: Mapping[str, str], ceiling: 
     for axes, key in zip(panels, (ERROR, F1), strict=True):
         for place, (side, own) in enumerate(sides.items()):
             rows = np.arange(len(names)) + 0.7 * ((place + 0.5) / len(sides) - 0.5)
-            _with_intervals(axes, rows, [own[name][key] for name in names], colours[side], side, across=True)
+            with_intervals(axes, rows, [own[name][key] for name in names], colours[side], side, across=True)
         axes.set_xlabel("mean intensity error" if key == ERROR else "F1")
         axes.set_yticks(range(len(names)), names)
         axes.set_xlim(left=0)
@@ -143,7 +173,7 @@ def _calibrations(curves: Mapping[str, Sequence[Mapping]], colours: Mapping[str,
     for axes, key in zip(panels, ("true", "there"), strict=True):
         for side, rows in curves.items():
             middles = [(row["from"] + row["to"]) / 2 for row in rows]
-            _with_intervals(axes, middles, [row[key] for row in rows], colours[side], side)
+            with_intervals(axes, middles, [row[key] for row in rows], colours[side], side)
         axes.set(xlabel="predicted intensity", xlim=(0, 1), ylim=(0, 1.04))
         axes.grid(linewidth=0.6)
     panels[0].plot([0, 1], [0, 1], color="#888888", linewidth=1)
@@ -180,7 +210,7 @@ def _accuracies(found: Mapping, colours: Mapping[str, str]) -> Figure:
     for place, (side, own) in enumerate(found["sides"].items()):
         columns = np.arange(len(states)) + 0.3 * ((place + 0.5) / len(found["sides"]) - 0.5)
         told = [own[accuracy_of(state)] for state in states]
-        _with_intervals(axes, columns, told, colours[side], side)
+        with_intervals(axes, columns, told, colours[side], side)
         axes.plot(columns, [figure["value"] for figure in told], color=colours[side], linewidth=2)
     axes.set_xticks(range(len(states)), states)
     axes.set(xlabel="strength of the degradation", ylabel="right answers")
@@ -189,7 +219,8 @@ def _accuracies(found: Mapping, colours: Mapping[str, str]) -> Figure:
     return figure
 
 
-def _with_intervals(axes: Axes, places, told: Sequence[Mapping], colour: str, label: str, across: bool = False) -> None:
+def with_intervals(axes: Axes, places, told: Sequence[Mapping], colour: str, label: str, across: bool = False) -> None:
+    """Points with their intervals; `told` is figures as `resampling.intervals` gives them."""
     known = [(place, figure) for place, figure in zip(places, told, strict=True) if figure["low"] is not None]
     places, values = [place for place, _ in known], [figure["value"] for _, figure in known]
     # A percentile interval need not hold the value itself.

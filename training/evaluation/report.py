@@ -32,6 +32,15 @@ def report(results: Mapping) -> str:
                 told = {side: scores for side, scores in own.items() if scores and kind in scores}
                 if told:
                     parts += [f"{kind.capitalize()} robustness, {grading}:", table(_parts_of_rbench(told, kind))]
+    for name, states in results.get("recovery", {}).items():
+        encoder, ceiling = next((found["encoder"], found["ceiling"]) for found in states.values())
+        parts.append(f"## {name}: recovered pictures against clean ones, by {results['recovery by']}")
+        parts.append(f"PSNR in dB, at most {ceiling:g}; SSIM; semantic similarity by {encoder}.")
+        parts.append(table({state: found["figures"] for state, found in states.items()}))
+        for state, found in states.items():
+            if found["by gain"]:
+                rows = {f"{part['from']:+.1f} to {part['to']:+.1f} dB": part["sides"] for part in found["by gain"]}
+                parts += [f"Right answers by what recovery gained, {state}:", table(rows)]
     for title, rows in papers_tables(results).items():
         parts += [f"## {title}", table(turned(rows))]
     for name, written in results["data"].items():

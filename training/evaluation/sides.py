@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from string import ascii_uppercase
 
-from demo.chain import DIRECT_PROMPT, build_prompt, question_with_options
+from demo.chain import DIRECT_PROMPT, JOINT_PREFACE, build_prompt, question_with_options
 from demo.settings import Spec
+from training.evaluation.recovered import BOTH, GIVEN, RECOVERED, Recoverer
 from training.evaluation.rows import VQA, task_of
 
 CHAIN, INDEX, DIRECT, LETTERS = "chain", "index", "direct", "letters"
@@ -17,7 +18,9 @@ LETTERS_PROMPT = "{question}\n{options}\nAnswer with the letter of the right opt
 BRIEF_PROMPT = "{question}\nAnswer in at most 10 words."
 """R-Bench asks for no more than 10 words where there are no options; descriptions are asked for as they are."""
 
-SHAPE = f"NAME=CHECKPOINT[+ADAPTER][,tower=TOWER][@URL][:{CHAIN}|:{INDEX}|:{DIRECT}|:{LETTERS}]"
+SHAPE = (
+    f"NAME=CHECKPOINT[+ADAPTER][,tower=TOWER][,sees={RECOVERED}|{BOTH}][@URL][:{CHAIN}|:{INDEX}|:{DIRECT}|:{LETTERS}]"
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Side:
         tower: a CLIP vision tower that takes the place of the checkpoint's own, or None.
         by_index: whether a number in its answer is the option's index, also where options are numbers themselves.
         url: address of an OpenAI-compatible endpoint that has it, or None for a model that is loaded here.
+        sees: the picture as it is given, the recovered one, or both: see `training.evaluation.recovered`.
     """
 
     name: str
@@ -43,6 +47,7 @@ class Side:
     tower: str | None = None
     url: str | None = None
     by_index: bool = False
+    sees: str = GIVEN
 
     @classmethod
     def parse(cls, text: str) -> "Side":
@@ -60,19 +65,22 @@ class Side:
         name, _, model = model.partition("=")
         if not url:
             model, asked = _asked(model)
+        model, _, sees = model.partition(",sees=")
         model, comma, tower = model.partition(",tower=")
         checkpoint, plus, adapter = model.partition("+")
-        if not (name and checkpoint and bool(plus) == bool(adapter) and bool(comma) == bool(tower)):
+        known = sees in ("", GIVEN, RECOVERED, BOTH)
+        if not (name and checkpoint and bool(plus) == bool(adapter) and bool(comma) == bool(tower) and known):
             raise ValueError(f"a side is {SHAPE}, not {text!r}")
         chain = asked in (CHAIN, INDEX) if asked else bool(adapter)
         other = (tower or None, url[1:] or None, asked == INDEX)
-        return cls(name, checkpoint, adapter or None, chain, asked == LETTERS, *other)
+        return cls(name, checkpoint, adapter or None, chain, asked == LETTERS, *other, sees or GIVEN)
 
     def __str__(self) -> str:
         adapter = f"+{self.adapter}" if self.adapter else ""
         tower = f",tower={self.tower}" if self.tower else ""
         url = f"@{self.url}" if self.url else ""
-        return f"{self.name}={self.checkpoint}{adapter}{tower}{url}:{self.asked}"
+        sees = f",sees={self.sees}" if self.sees != GIVEN else ""
+        return f"{self.name}={self.checkpoint}{adapter}{tower}{sees}{url}:{self.asked}"
 
     @property
     def asked(self) -> str:
@@ -96,21 +104,27 @@ class Asking:
         template: the prompt for a chain, with ``{question}`` in it.
         max_new_tokens: where an answer is cut off.
         spec: the pixel budget and the dtype; which models it names plays no part.
+        recoverer: recovers pictures for the sides that see recovered ones; None where none does.
     """
 
     template: str
     max_new_tokens: int
     spec: Spec
     batch_size: int = 32
+    recoverer: Recoverer | None = None
 
     def template_of(self, side: Side) -> str:
         """The words around a question; what is asked follows from these and the question."""
+        preface = JOINT_PREFACE if side.sees == BOTH else ""
         if side.chain:
-            return self.template
-        return f"{LETTERS_PROMPT}\n{BRIEF_PROMPT}" if side.letters else DIRECT_PROMPT
+            return preface + self.template
+        return preface + (f"{LETTERS_PROMPT}\n{BRIEF_PROMPT}" if side.letters else DIRECT_PROMPT)
 
     def prompt(self, side: Side, row: Mapping) -> str:
         """What a side is asked about a row."""
+        return (JOINT_PREFACE if side.sees == BOTH else "") + self._prompt(side, row)
+
+    def _prompt(self, side: Side, row: Mapping) -> str:
         question, options = row["question"], row["options"]
         if side.letters and options:
             lettered = "\n".join(

@@ -1,0 +1,1 @@
+"""Recover first, then reason: a picture is restored, shown, and asked about beside the degraded one."""

@@ -1,0 +1,237 @@
+"""The third column: what Compare shows of it, sweeps and annotations that take it in; with scripted models."""
+
+import csv
+import io
+from pathlib import Path
+from types import SimpleNamespace
+
+import gradio as gr
+import numpy as np
+import pytest
+from PIL import Image
+
+from degradations import REGISTRY, Recipe, degrade, files
+from demo import api, page, settings
+from demo.annotate import panels as annotate_panels
+from demo.annotate.batches import Batches, Wanted
+from demo.annotate.predicting import predict
+from demo.chain import format_chain
+from demo.compare import recovering
+from demo.compare.actions import Actions
+from demo.compare.answering import Answers
+from demo.compare.recovering import Recovering
+from demo.generation import Event, Stats
+from demo.recovery import run as recovery_run
+from demo.recovery.joint import Joint, Speaker
+from demo.store.tables import Item
+from demo.sweep import exports, panels
+from demo.sweep.actions import begin
+from demo.sweep.chart import chart
+from demo.sweep.engine import RECOVERED, sweep
+from demo.texts import Text
+from tests.batch_making import open_batches
+from tests.pictures import picture
+from tests.recovering import Scripted, brighter
+from tests.spoken import spoken
+
+ANN = SimpleNamespace(session_hash="ann")
+CHAIN = format_chain(Recipe({"dark illumination": 0.4}), "It is dark.", "Two ears.", "A cat.", "1")
+PHOTO = Image.fromarray(picture(40, 60))
+
+
+def said(side: str, text: str, place: int = 0) -> list[Event]:
+    ended = Stats(3, 0.1, 9.0, "eos")
+    return [Event(side, text, tokens=3, picture=place), Event(side, done=True, stats=ended, tokens=3, picture=place)]
+
+
+class Models:
+    """A pair, and a third side that remembers what it was shown."""
+
+    def __init__(self, recovery: Scripted):
+        self.shown = []
+        sides = (Speaker("baseline", "one"), Speaker("robust", "other"))
+        self.pair = SimpleNamespace(
+            sides=sides,
+            baseline=sides[0],
+            robust=sides[1],
+            max_new_tokens=50,
+            notice="scripted",
+            fit=lambda photo: photo,
+            answers=self.two,
+        )
+        third = Speaker(RECOVERED, "third")
+        self.joint = Joint(recovery, third, self.third, 50, Text("recovery.notice", recovery="net", model="third"))
+
+    def two(self, images, question, temperature, max_new_tokens, seed, stop=None):
+        for place in range(len(images)):
+            yield from said("baseline", "1", place)
+            yield from said("robust", CHAIN, place)
+
+    def third(self, images, question, temperature, max_new_tokens, seed, stop=None):
+        self.shown += images
+        for place in range(len(images)):
+            yield from said(RECOVERED, CHAIN, place)
+
+
+@pytest.fixture
+def photo(tmp_path, monkeypatch) -> dict:
+    """An upload as Gradio hands it over."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    PHOTO.save(tmp_path / "photo.png")
+    return {"path": str(tmp_path / "photo.png")}
+
+
+@pytest.fixture(autouse=True)
+def no_encoder(monkeypatch):
+    """Loading one takes longer than all else here."""
+    monkeypatch.setattr(recovery_run, "encoder_at_hand", lambda: None)
+
+
+def asked(models: Models, photo: dict, on: bool = True, **recipe: float) -> list[tuple]:
+    """All updates of a question."""
+    bench = api.Workbench(models.pair, models.joint)
+    actions = Recovering(bench, Answers(bench, (), Actions(bench, ()).show))
+    sliders = [recipe.get(name.replace(" ", "_"), 0) for name in REGISTRY]
+    return list(actions.ask(ANN, on, photo, 3, "What?", "dog\ncat", 0.0, 50, *sliders))
+
+
+def last(updates: list[tuple], place: int):
+    """What an output showed at the end."""
+    return next(update[place] for update in reversed(updates) if update[place] != gr.skip())
+
+
+def test_the_picture_is_recovered_shown_and_both_are_asked_about(photo, monkeypatch):
+    monkeypatch.setattr(settings, "HEARTBEAT_S", 0.02)
+    models = Models(Scripted(brighter, steps=3, pause=0.1))
+    updates = asked(models, photo, dark_illumination=0.5)
+    assert {len(update) for update in updates} == {7 + recovering.OUTPUTS}
+    ((given, recovered),) = models.shown
+    assert np.array_equal(given, degrade(PHOTO, "darkness(0.5)", 3)) and np.array_equal(recovered, brighter(given))
+    html = spoken(last(updates, 7), "en")
+    assert all(f'class="{name}"' in html for name in ("degraded", "recovered", "clean", "changes"))
+    assert "confidently wrong" in html and "PSNR" in html
+    assert "cat" in last(updates, 8) and last(updates, 9) == CHAIN
+    assert last(updates, 0) == "" and "Recovering" in "".join(str(update[7]) for update in updates)
+    pictures = [str(update[7]) for update in updates if update[7] != gr.skip()]
+    assert 'class="recovered"' not in pictures[0], "nothing stands in its place before it is there"
+
+
+def test_a_failed_recovery_is_shown_and_nothing_is_asked(photo):
+    def fail(image):
+        raise ValueError("the server is gone")
+
+    models = Models(Scripted(fail))
+    updates = asked(models, photo, dark_illumination=0.5)
+    html = spoken(last(updates, 7), "en")
+    assert "no recovered picture" in html and "the server is gone" in html and 'class="recovered"' not in html
+    assert models.shown == [] and "nothing is asked" in spoken(last(updates, 8), "en")
+    assert "cat" in last(updates, 1), "the two others have answered"
+
+
+def test_without_degradation_the_photo_is_not_called_clean(photo):
+    html = last(asked(Models(Scripted(brighter)), photo), 7)
+    assert 'class="clean"' not in html and "Nothing was degraded" in spoken(html, "en")
+
+
+def test_switched_off_nothing_is_recovered(photo):
+    models = Models(Scripted(brighter))
+    updates = asked(models, photo, on=False, dark_illumination=0.5)
+    assert models.shown == [] and not models.joint.recovery.left.is_set()
+    assert all(update[7:] == (gr.skip(),) * recovering.OUTPUTS for update in updates)
+
+
+def test_the_page_has_the_column_only_where_something_recovers():
+    models = Models(Scripted(brighter))
+    with_it, without = page.build(models.pair, joint=models.joint), page.build(models.pair)
+
+    def ids(blocks: gr.Blocks) -> set:
+        return {getattr(block, "elem_id", None) for block in blocks.blocks.values()}
+
+    assert {"recover", "recovered-card", "recovery"} <= ids(with_it)
+    assert not {"recover", "recovered-card", "recovery"} & ids(without)
+    names = [{function.api_name for function in blocks.fns.values()} for blocks in (with_it, without)]
+    assert {"recover", "answer_recovered"} <= names[0] and not {"recover", "answer_recovered"} & names[1]
+
+
+# --- sweeps ---
+
+
+def swept(recovery: Scripted, path: Path) -> tuple[Models, dict]:
+    models = Models(recovery)
+    bench = api.Workbench(models.pair, models.joint)
+    question = "What?\n0. dog\n1. cat"
+    run = begin(bench, "type", "dark illumination", Recipe(), 3, 1, 0, question, "cat", recovered=True)
+    *_, state = [now.as_json() for now in sweep(bench, path, run, 0, 0.0, 50)]
+    return models, state
+
+
+def test_a_sweep_takes_the_third_side_in(photo):
+    models, state = swept(Scripted(brighter), Path(photo["path"]))
+    assert state["done"] and state["sides"] == ["baseline", "robust", RECOVERED] and len(models.shown) == 3
+    cells = [step[RECOVERED] for step in state["steps"]]
+    assert [cell["verdict"] for cell in cells] == ["right"] * 3 and cells[1]["predicted"] == 0.4
+    assert cells[0]["gain"] is None and cells[2]["gain"] != 0
+    assert state["breaks"][RECOVERED] == "never"
+    html = chart(state) + panels.summary(state) + panels.strip(state, ["/x"] * 3)
+    assert html.count('class="said-by recovered right"') == 3 and "dB" in spoken(panels.summary(state), "en")
+    (*_, strongest) = csv.DictReader(io.StringIO(exports.as_csv(state).decode("utf-8-sig")))
+    assert strongest["recovered_answer"] == "cat" and float(strongest["recovered_gain"]) == cells[2]["gain"]
+    with Image.open(io.BytesIO(exports.as_png(state, [PHOTO] * 3))) as slide:
+        assert slide.size == (1920, 1080)
+
+
+def test_a_recovery_that_fails_costs_its_own_cells_alone(photo):
+    def fail_in_the_dark(image):
+        if np.asarray(image).mean() < 60:
+            raise ValueError("too dark")
+        return brighter(image)
+
+    models, state = swept(Scripted(fail_in_the_dark), Path(photo["path"]))
+    verdicts = [step[RECOVERED]["verdict"] for step in state["steps"]]
+    assert verdicts == ["right", "right", "failed"] and state["steps"][2][RECOVERED]["error"] == "too dark"
+    assert [step["robust"]["verdict"] for step in state["steps"]] == ["right"] * 3
+    assert len(models.shown) == 2
+
+
+def test_a_server_without_recovery_says_so():
+    bench = api.Workbench(Models(Scripted(brighter)).pair)
+    with pytest.raises(ValueError, match="no recovery on this server"):
+        begin(bench, "type", "dark illumination", Recipe(), 3, 1, 0, "What?", "", recovered=True)
+
+
+# --- annotations ---
+
+
+def bare_batch(folder: Path) -> Batches:
+    """A batch of one picture without a prediction."""
+    (folder / "in").mkdir()
+    PHOTO.save(folder / "in/a.png")
+    batches = open_batches(folder / "data")
+    batches.open_path(folder / "in", Wanted("one", question="What?"), "anna")
+    return batches
+
+
+def test_predictions_are_made_from_recovered_pictures_which_are_kept(tmp_path):
+    models, batches = Models(Scripted(brighter)), bare_batch(tmp_path)
+    assert list(predict(batches, 1, models.pair, joint=models.joint)) == [(0, 1), (1, 1)]
+    with batches.store.reading() as session:
+        item = session.get(Item, 1)
+        assert item.model == "third" and item.chain == CHAIN
+        kept = files.read_photo(batches.pictures.path(item.recovered))
+    assert np.array_equal(kept, brighter(PHOTO))
+    ((_, recovered),) = models.shown
+    assert np.array_equal(recovered, kept)
+
+
+def test_a_prediction_without_a_recovered_picture_is_none(tmp_path):
+    models, batches = Models(Scripted(lambda image: 1 / 0)), bare_batch(tmp_path)
+    with pytest.raises(ValueError, match="recovery failed"):
+        list(predict(batches, 1, models.pair, joint=models.joint))
+    with batches.store.reading() as session:
+        assert session.get(Item, 1).chain is None
+
+
+def test_annotators_can_look_at_the_recovered_picture():
+    task = SimpleNamespace(number=0, blind=True, model=None, applied=None, answer=None, clean=None)
+    html = annotate_panels.viewer(task, "a.png", None, '"b.png')
+    assert 'data-other="recovered"' in html and 'data-other="clean"' not in html and 'src="&quot;b.png"' in html

@@ -1,0 +1,1 @@
+"""What the stages of the recovery network have in common: pairs made live, runs, rewards, figures."""
