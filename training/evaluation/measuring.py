@@ -12,6 +12,7 @@ from training.evaluation.local import replies_of
 from training.evaluation.open_answers import JUDGE, PROXY
 from training.evaluation.resampling import Columns, differences, exchanges, intervals, p_values, sums_of, weights
 from training.evaluation.rows import DEGRADED, photo_of, states_of
+from training.evaluation.said import Reply
 from training.evaluation.sides import Side
 
 ANSWERS, RESULTS, REPORT, LATEX, PLOTS = "answers.jsonl", "results.json", "results.md", "results.tex", "plots"
@@ -25,7 +26,7 @@ def measure(sides: Sequence[Side], sets: Mapping[str, list[dict]], replies: Repl
     """The figures of every set, as JSON can hold them."""
     result = {}
     for name, rows in sets.items():
-        cells = {side.name: columns(rows, replies[side.name, name], side.chain, side.by_index) for side in sides}
+        cells = {side.name: _columns(side, rows, replies[side.name, name]) for side in sides}
         main, photos = sides[-1].name, [photo_of(row) for row in rows]
         result[name] = {"states": states_of(rows), **_section(cells, main, photos, range(len(rows)), tested=True)}
         for grouping in ("source", "kind"):
@@ -45,6 +46,10 @@ def measure(sides: Sequence[Side], sets: Mapping[str, list[dict]], replies: Repl
                 for grading in (JUDGE, PROXY)
             }
     return result
+
+
+def _columns(side: Side, rows: list[dict], replies: Mapping[str, Sequence[Reply]]) -> Columns:
+    return columns(rows, replies, side.chain, by_index=side.by_index, by_letter=side.letters)
 
 
 def _section(cells: dict[str, Columns], main: str, photos: list, places: Sequence[int], tested: bool = False) -> dict:
