@@ -10,7 +10,16 @@ from training.evaluation.answers import Replies
 from training.evaluation.figures import columns, figures, figures_by_type, figures_of, states_in
 from training.evaluation.local import replies_of
 from training.evaluation.open_answers import JUDGE, PROXY
-from training.evaluation.resampling import Columns, differences, exchanges, intervals, p_values, sums_of, weights
+from training.evaluation.resampling import (
+    Columns,
+    differences,
+    exchanges,
+    intervals,
+    p_values,
+    per_photo,
+    sums_of,
+    weights,
+)
 from training.evaluation.rows import DEGRADED, photo_of, states_of
 from training.evaluation.said import Reply
 from training.evaluation.sides import Side
@@ -32,7 +41,8 @@ def measure(sides: Sequence[Side], sets: Mapping[str, list[dict]], replies: Repl
         for grouping in ("source", "kind"):
             groups = _groups([row[grouping] for row in rows])
             result[name][f"by {grouping}"] = {key: _section(cells, main, photos, own) for key, own in groups.items()}
-        drawn, chains = weights(photos), {side.name: cells[side.name] for side in sides if side.chain}
+        chains = {side.name: per_photo(cells[side.name], photos) for side in sides if side.chain}
+        drawn = weights(range(len(set(photos))))
         result[name]["by type"] = {
             side: {key: intervals(found) for key, found in figures_by_type(own, drawn).items()}
             for side, own in chains.items()
@@ -60,10 +70,13 @@ def _section(cells: dict[str, Columns], main: str, photos: list, places: Sequenc
     """
     places = list(places)
     own_photos = [photos[place] for place in places]
-    drawn = weights(own_photos)
-    parts = {side: {key: column[places] for key, column in own.items()} for side, own in cells.items()}
+    numbers = range(len(set(own_photos)))
+    drawn = weights(numbers)
+    parts = {
+        side: per_photo({key: column[places] for key, column in own.items()}, own_photos) for side, own in cells.items()
+    }
     found = {side: figures(own, drawn) for side, own in parts.items()}
-    exchanged = exchanges(own_photos) if tested else None
+    exchanged = exchanges(numbers) if tested else None
     told = {}
     for side, own in found.items():
         if side != main:
@@ -71,7 +84,7 @@ def _section(cells: dict[str, Columns], main: str, photos: list, places: Sequenc
             told[f"{main} - {side}"] = intervals(differences(found[main], own), p)
     return {
         "samples": len(places),
-        "photos": len(set(own_photos)),
+        "photos": len(numbers),
         "sides": {side: intervals(own) for side, own in found.items()},
         "differences": told,
     }
@@ -89,6 +102,6 @@ def measure_chains(folder: Path, tokenizer) -> dict:
     """The figures of a dataset's written chains, as if a side had said them about its degraded pictures."""
     rows = read_chained(folder)
     replies = replies_of([row["chain"] for row in rows], tokenizer)
-    told = columns(rows, {DEGRADED: replies}, chain=True)
-    found = figures(told, weights([photo_of(row) for row in rows]))
+    told = per_photo(columns(rows, {DEGRADED: replies}, chain=True), [photo_of(row) for row in rows])
+    found = figures(told, weights(range(len(next(iter(told.values()))))))
     return {"samples": len(rows), **intervals(found)}
