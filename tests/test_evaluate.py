@@ -4,9 +4,13 @@ import json
 import shutil
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
 from degradations import Recipe, degrade
+from degradations.jobs import read_table
 from demo.checkpoints import load
 from demo.settings import PRESETS, Spec
 from tests import tiny
@@ -23,7 +28,7 @@ from tests.pictures import picture
 from training import evaluate
 from training.chains import write_chain
 from training.data import read_picture, read_samples
-from training.evaluation import command_line, length, local, measuring, naming
+from training.evaluation import answers, command_line, length, local, measuring, naming, shards
 from training.evaluation.answers import answer_all
 from training.evaluation.local import fingerprint
 from training.evaluation.published import figures as published_figures
@@ -341,6 +346,38 @@ def test_stored_answers_are_measured_again_without_models_and_pictures(base, ada
     assert ask("--rescore", output="nothing")[0] == 2 and "holds no finished evaluation" in capsys.readouterr().err
 
 
+def test_a_run_that_ends_early_is_not_measured_with_the_results_of_the_one_before(
+    base, adapters, sets, ask, monkeypatch, capsys
+):
+    words = ["--side", f"baseline={base}", "--samples", sets / "mixed"]
+    assert ask(*words)[0] == 0
+
+    def fail(*_):
+        raise ValueError("no speed")
+
+    monkeypatch.setattr(evaluate, "measure_speed", fail)
+    more = ["--side", f"robust={base}+{adapters[0]}", "--speed"]
+    assert ask(*words, *more)[0] == 2 and "no speed" in capsys.readouterr().err
+    assert ask("--rescore")[0] == 2 and "did not come to its end" in capsys.readouterr().err
+
+
+def test_a_sets_hash_follows_from_its_answers_too(base, sets, ask, tmp_path):
+    samples = tmp_path / "mixed"
+    shutil.copytree(sets / "mixed", samples)
+    words = ["--side", f"baseline={base}", "--samples", samples]
+
+    def told() -> str:
+        assert ask(*words)[0] == 0
+        return json.loads((tmp_path / "evaluation" / "results.json").read_text())["hashes"]["sets"]["mixed"]
+
+    before, table = told(), samples / "samples.jsonl"
+    assert told() == before
+    table.write_text(
+        table.read_text().replace('"answer": "cat", "answer_index": 1', '"answer": "hat", "answer_index": 0')
+    )
+    assert told() != before
+
+
 class Together(Shard):
     """A process that is a thread."""
 
@@ -391,6 +428,59 @@ def test_shards_together_write_what_one_process_writes(base, adapters, sets, tmp
         for name in ("one", "two")
     )
     assert one == two and not list((tmp_path / "two").glob("answers.*.jsonl"))
+
+
+def test_a_process_that_is_slow_to_read_asks_its_own_share(sets, tmp_path, monkeypatch):
+    """Were the other one's answers for the next side known to it already, its batches would be others."""
+    rows, asked = {"mixed": read_samples(sets / "mixed")}, []
+    sides = [Side("one", "x", None, False), Side("two", "x", None, True)]
+    asking = Asking("{question} In tags.", 4, Spec("x", "", ""), batch_size=1)
+
+    def generate(checkpoint, pictures, prompts, budget):
+        asked.append((prompts[0], pictures[0]))
+        return [Reply(prompts[0], 1)]
+
+    def slowly(table: Path):
+        if threading.current_thread().name == "1" and table.name == "answers.0.jsonl":
+            time.sleep(0.5)
+        return read_table(table)
+
+    monkeypatch.setattr(local, "find", lambda side: None)
+    monkeypatch.setattr(local, "loaded", lambda sides, spec: ((None, side, None) for side in sides))
+    monkeypatch.setattr(local, "fingerprint", lambda checkpoint, adapter, template, asking: template)
+    monkeypatch.setattr(local, "weights_hash", lambda *_: "")
+    monkeypatch.setattr(local, "speaking", lambda *_: nullcontext())
+    monkeypatch.setattr(local, "generate", generate)
+    monkeypatch.setattr(answers, "read_table", slowly)
+    barrier, found, file = threading.Barrier(2), {}, made(tmp_path / "two")
+
+    def work(rank: int) -> None:
+        try:
+            found[rank] = answer_all(sides, rows, file, asking, shard=Together(rank, barrier))
+        except BaseException:
+            barrier.abort()
+            raise
+
+    threads = [threading.Thread(target=work, args=(rank,), name=str(rank)) for rank in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found[0] == found[1] and len(asked) == len(set(asked)) == 10
+
+
+def test_processes_wait_for_each_other_as_long_as_it_takes(monkeypatch):
+    """Not the ten minutes after which a process group gives up by itself."""
+    told = {}
+
+    def state(**options):
+        told.update(options)
+        return SimpleNamespace(process_index=1, num_processes=2, device="cpu")
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(shards, "PartialState", state)
+    monkeypatch.setattr(shards.torch.cuda, "is_available", lambda: False)
+    assert shards.this_process() == Shard(1, 2) and told["timeout"] > timedelta(days=1)
 
 
 def made(folder: Path) -> Path:
