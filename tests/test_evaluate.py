@@ -288,7 +288,7 @@ def test_nothing_is_asked_twice(base, adapters, sets, ask, tmp_path, capsys):
     prompt.write_text("{question} In tags.")
     status, _, asked = ask(*first, "--prompt-file", prompt)
     assert (status, asked) == (2, {})
-    assert "holds answers of another robust: its prompt or its budgets changed" in capsys.readouterr().err
+    assert "holds answers of another robust: its prompt, budgets or settings changed" in capsys.readouterr().err
     assert ask(*first, "--prompt-file", prompt, "--renew")[2] == {"clean": 3, "degraded": 2}
     assert ask(*first)[0] == 2 and ask(*first, "--renew")[2] == {}
     # What a kill leaves: a line that was cut off.
@@ -513,7 +513,29 @@ def test_a_fingerprint_is_the_same_beside_other_adapters(base, adapters):
     ]
     with torch.no_grad():
         next(weight for name, weight in checkpoint.base.named_parameters() if "vision" in name).add_(0.1)
-    assert len({plain, alone, *others, fingerprint(checkpoint, "one", "{question}", asking)}) == 5
+    others.append(fingerprint(checkpoint, "one", "{question}", asking))
+    checkpoint.base.generation_config.repetition_penalty = 1.3
+    others.append(fingerprint(checkpoint, "one", "{question}", asking))
+    checkpoint.processor.chat_template += " "
+    others.append(fingerprint(checkpoint, "one", "{question}", asking))
+    assert len({plain, alone, *others}) == 7
+
+
+def test_one_checkpoints_weights_are_let_go_before_the_next_ones_come(monkeypatch):
+    """Whoever asks still holds the last one then."""
+    held = []
+
+    def load(name: str, spec: Spec):
+        assert not any(checkpoint.model for checkpoint in held)
+        held.append(SimpleNamespace(name=name, model=object()))
+        return held[-1]
+
+    monkeypatch.setattr(local.checkpoints, "load", load)
+    sides = [Side(name, name.upper(), None, False) for name in ("a", "b", "c")]
+    assert [(checkpoint.name, bool(checkpoint.model)) for checkpoint, _, _ in local.loaded(sides, None)] == [
+        ("A", True), ("B", True), ("C", True),
+    ]  # fmt: skip
+    assert held[-1].model  # the last one is its holder's, as in a bridge
 
 
 def test_checkpoints_of_their_own_can_stand_beside_each_other(base, adapters, sets, ask, tmp_path):

@@ -257,7 +257,7 @@ class _Log:
     def check_side(self, side: Side, source: Mapping[str, str | None]) -> None:
         before = self.told["sides"].get(side.name)
         if before and before["source"] != source["source"] and not self.renew:
-            changed = "its weights" if before["weights"] != source["weights"] else "its prompt or its budgets"
+            changed = "its weights" if before["weights"] != source["weights"] else "its prompt, budgets or settings"
             raise OtherRunError(
                 f"{self.folder} holds answers of another {side.name}: {changed} changed ({before['side']} then, {side} "
                 "now). Give another name or folder, or --renew to ask anew."
