@@ -1,5 +1,6 @@
 """Sides behind endpoints and judges: concurrency, retries, faults, going on; every answer paid once."""
 
+import hashlib
 import json
 import re
 import sys
@@ -14,7 +15,7 @@ from tests.answering_endpoint import AnsweringEndpoint
 from tests.pictures import picture
 from tests.test_sets import RBENCH_ROWS, png
 from training import evaluate
-from training.evaluation.judge import read_grade
+from training.evaluation.judge import JUDGEMENTS, read_grade
 from training.evaluation.measuring import ANSWERS, RESULTS
 from training.evaluation.rbench import ITEMS
 
@@ -94,6 +95,18 @@ def test_a_side_behind_an_endpoint_is_asked_and_judged(run, tmp_path):
     (tmp_path / "out" / RESULTS).unlink()
     status, again = run("--rescore")
     assert status == 0 and again["sets"] == results["sets"] and again["hashes"] == results["hashes"]
+    assert again["judge"] == results["judge"] == "llm"
+    # A judgement that was never asked for leaves its answer without a grade; one that cannot be read does not count.
+    table = tmp_path / "out" / JUDGEMENTS
+    rows = [json.loads(line) for line in table.read_text().splitlines()]
+    prompt = next(prompt for prompt in graded.asked if "Which metal?" in prompt)
+    key = hashlib.sha256(json.dumps(["llm", prompt, 0]).encode()).hexdigest()[:16]
+    place = [row["key"] for row in rows].index(key)
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows[:place] + rows[place + 1 :]))
+    assert run("--rescore")[1]["sets"]["bench"]["R-Bench"]["judge's grade"]["m"] is None
+    rows[place] |= {"grade": None}
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run("--rescore")[1]["sets"] == results["sets"]
 
 
 def test_what_was_answered_before_a_fault_is_kept(run, tmp_path):
@@ -129,7 +142,9 @@ def test_a_key_is_sent_and_never_told(run, monkeypatch, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("text", "grade"),
     [("Score: 2", 1.0), ("score:1", 0.5), ("0", 0.0), ("Score: 1/2", 0.5), ("I say 1 out of 2.", 0.5),
-     ("Score: 12", None), ("great", None), ("0.5", None), ("", None), ("From 0 to 2 it is 1", 0.5)],
+     ("Score: 1 (on a scale from 0 to 2)", 0.5), ("**Score:** 2\nAs 1 of the parts is there.", 1.0),
+     ("Score: 2.0", 1.0), ("Score: 12", None), ("Score: 1.5, as 2 of 3 are there", None),
+      ("great", None), ("0.5", None), ("", None), ("From 0 to 2 it is 1", 0.5)],
 )  # fmt: skip
 def test_a_grade_is_read(text, grade):
     assert read_grade(text) == grade
@@ -137,8 +152,11 @@ def test_a_grade_is_read(text, grade):
 
 def test_a_judge_that_cannot_be_read_leaves_answers_without_a_grade(run):
     with AnsweringEndpoint(model) as served, AnsweringEndpoint(lambda *_: "Very good.") as graded:
-        status, results = run("--side", f"m=vlm@{served.url}:letters", "--judge", f"llm@{graded.url}")
+        words = ["--side", f"m=vlm@{served.url}:letters", "--judge", f"llm@{graded.url}"]
+        status, results = run(*words)
         assert status == 0 and set(graded.asked.values()) <= {3, 15}  # three times each
+        paid = graded.asked.copy()
+        assert run(*words)[0] == 0 and graded.asked == paid  # and not again
     own = results["sets"]["bench"]
     assert own["R-Bench"]["judge's grade"]["m"] is None
     assert not [name for name in own["sides"]["m"] if name.startswith("judge's grade")]

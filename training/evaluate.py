@@ -48,7 +48,7 @@ from demo.streaming import stream
 from training.evaluation import rbench
 from training.evaluation.answers import ASKED, Asking, Replies, answer_all, stored
 from training.evaluation.command_line import chosen, endpoint_of, judge_of, parse
-from training.evaluation.judge import grade_all
+from training.evaluation.judge import grade_all, grading_judge
 from training.evaluation.levels import Levels
 from training.evaluation.measuring import ANSWERS, LATEX, PLOTS, REPORT, RESULTS, measure, measure_chains
 from training.evaluation.plots import Points, draw
@@ -112,13 +112,14 @@ def evaluate(arguments: argparse.Namespace) -> dict | None:
             results["data"] = _measure_data(arguments.data, sides)
             _remember(output / ASKED, results)
         chains = {side.name: side.chain for side in sides}
-        replies = grade_all(replies, sets, chains, output, judge_of(arguments))
+        judge = judge_of(arguments)
+        replies = grade_all(replies, sets, chains, output, judge)
         told = json.loads((output / ASKED).read_text())
         hashes = {
             "sides": {name: told["sides"][name] for name in chains},
             "sets": {name: told["sets"][name] for name in sets},
         }
-        results |= {"resamples": RESAMPLES, "hashes": hashes, "judge": arguments.judge and arguments.judge.checkpoint}
+        results |= {"resamples": RESAMPLES, "hashes": hashes, "judge": grading_judge(sets, output, judge)}
         results["sets"] = measure(sides, sets, replies)
         own_samples = any("task" not in row for rows in sets.values() for row in rows)
         results["targets"] = check(results) if own_samples else []
