@@ -13,6 +13,7 @@ Questions of TSV and JSON Lines are asked at the published levels: clean, and on
 Or they are taken from the folder that it wrote.
 """
 
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from degradations import Recipe
 from training.data import read_samples
 from training.evaluation.levels import PUBLISHED, Levels, States, keep
 from training.evaluation.rbench_questions import csv_records, is_rbench, read_rbench
-from training.evaluation.rows import CLEAN, DEGRADED, MCQ, VQA, Picture, make_row
+from training.evaluation.rows import CLEAN, DEGRADED, MCQ, VQA, Picture, make_row, states_of
 from training.evaluation.tsv import cache, find_table, read_tsv
 from training.formats import question_fields
 from training.sources import Source, open_source
@@ -36,7 +37,8 @@ def read_set(source: str, kept: Path, levels: Levels = PUBLISHED, limit: int | N
         limit: the first rows only.
 
     Raises:
-        ValueError: there is no such source, or nothing tells how to read it, or it holds no questions.
+        ValueError: there is no such source, or nothing tells how to read it, or it holds no questions, two of one
+            number, or such that have no state in common.
     """
     path = Path(source)
     if (path / SAMPLES).exists():
@@ -49,6 +51,10 @@ def read_set(source: str, kept: Path, levels: Levels = PUBLISHED, limit: int | N
         rows = _of_records(source, kept, levels, limit)
     if not rows:
         raise ValueError(f"{source} holds no questions")
+    if twice := [number for number, count in Counter(row["id"] for row in rows).items() if count > 1]:
+        raise ValueError(f"{source} holds several questions of the number {twice[0]}; give each its own")
+    if not states_of(rows):
+        raise ValueError(f"{source} holds photos as they are and degraded ones, which are asked in no state in common")
     return rows
 
 
