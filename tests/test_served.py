@@ -139,6 +139,22 @@ def test_a_key_is_sent_and_never_told(run, monkeypatch, capsys, tmp_path):
     assert "the environment has no NO_KEY" in capsys.readouterr().err
 
 
+def test_an_endpoint_without_answers_is_not_asked_on(run, capsys):
+    with AnsweringEndpoint(lambda *_: {"choices": []}) as served:
+        assert run("--side", f"m=vlm@{served.url}:letters", "--concurrency", 1)[0] == 2
+        assert sum(served.asked.values()) == 3  # of six
+    assert "to 3 questions in succession (its responses hold no answer)" in capsys.readouterr().err
+
+
+def test_a_refusal_is_what_the_model_said(run, tmp_path):
+    refusing = {"message": {"content": None, "refusal": "I cannot."}}
+    with AnsweringEndpoint(lambda *_: dict(refusing)) as served:
+        status, results = run("--side", f"m=vlm@{served.url}:letters")
+    assert status == 0 and results["sets"]["bench"]["sides"]["m"]["no option named, clean"]["value"] == 1
+    stored = (tmp_path / "out" / ANSWERS).read_text().splitlines()
+    assert {json.loads(line)["text"] for line in stored} == {"I cannot."}
+
+
 @pytest.mark.parametrize(
     ("text", "grade"),
     [("Score: 2", 1.0), ("score:1", 0.5), ("0", 0.0), ("Score: 1/2", 0.5), ("I say 1 out of 2.", 0.5),
