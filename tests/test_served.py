@@ -109,6 +109,17 @@ def test_a_side_behind_an_endpoint_is_asked_and_judged(run, tmp_path):
     assert run("--rescore")[1]["sets"] == results["sets"]
 
 
+def test_two_sides_on_r_bench_are_compared(run, tmp_path):
+    with AnsweringEndpoint(model) as good, AnsweringEndpoint(lambda *_: "I cannot say.") as bad:
+        sides = ["--side", f"bad=vlm2@{bad.url}:letters", "--side", f"good=vlm@{good.url}:letters"]
+        status, results = run(*sides)
+    less = results["sets"]["bench"]["R-Bench, differences"]["proxy grade (word overlap)"]["good - bad"]
+    assert status == 0 and less["absolute"]["cell"]["VQA high"]["value"] == 1
+    assert 0 < less["relative"]["overall"][ITEMS]["p"] <= 1
+    text = (tmp_path / "out" / "results.md").read_text()
+    assert "Absolute robustness, proxy grade (word overlap): good less each other side" in text
+
+
 def test_what_was_answered_before_a_fault_is_kept(run, tmp_path):
     down = True
 

@@ -206,6 +206,7 @@ def test_what_is_no_r_bench_is_refused(tmp_path):
     [
         ({"answer": "['A cat's.']"}, "row 2 of R-Bench is a CAP, and its answer is no list of captions"),
         ({"answer": "A cat."}, "row 2 of R-Bench is a CAP, and its answer is no list of captions"),
+        ({"strength": 0}, r"row 2 of R-Bench has distortion 33 \(1 to 33\) at strength 0"),
         ({"strength": None}, "row 2 of R-Bench has no strength; it has name, question"),
     ],
 )

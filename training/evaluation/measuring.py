@@ -55,6 +55,14 @@ def measure(sides: Sequence[Side], sets: Mapping[str, list[dict]], replies: Repl
                 grading: {side: rbench.measure(rows, own, grading) for side, own in cells.items()}
                 for grading in (JUDGE, PROXY)
             }
+            result[name]["R-Bench, differences"] = {
+                grading: {
+                    f"{main} - {side}": rbench.measure_difference(rows, cells[main], own, grading)
+                    for side, own in cells.items()
+                    if side != main
+                }
+                for grading in (JUDGE, PROXY)
+            }
     return result
 
 

@@ -20,6 +20,10 @@ COLUMNS = ("question", "choice", "answer", "type", "distortion", "strength")
 """What every record has besides."""
 
 
+STRENGTHS = {1: "low", 2: "mid", 3: "high"}
+DISTORTIONS = range(1, 34)
+
+
 def is_rbench(columns: Iterable[str]) -> bool:
     return set(PICTURES.values()) <= set(columns)
 
@@ -64,7 +68,10 @@ def read_rbench(records: Iterable[Mapping], folder: Path, kept: Path, limit: int
             picture = Picture(str(_picture(raw[column], folder, kept, place)))
             states.add(state, [picture], Recipe() if state == CLEAN else None)
         row = make_row(number, raw["question"], options, answer, index, raw["type"], "R-Bench", raw["type"])
-        row |= states.keys() | {"distortion": int(raw["distortion"]), "strength": int(raw["strength"])}
+        distortion, strength = int(raw["distortion"]), int(raw["strength"])
+        if distortion not in DISTORTIONS or strength not in STRENGTHS:
+            raise ValueError(f"{place} has distortion {distortion} (1 to 33) at strength {strength} (1 to 3)")
+        row |= states.keys() | {"distortion": distortion, "strength": strength}
         rows.append(row | ({"references": references} if references else {}))
     return rows
 

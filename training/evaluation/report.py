@@ -29,9 +29,14 @@ def report(results: Mapping) -> str:
             parts += ["By degradation:", types_table(found["by type"])]
         for grading, own in found.get("R-Bench", {}).items():
             for kind in ("absolute", "relative"):
-                told = {side: scores for side, scores in own.items() if scores and kind in scores}
-                if told:
-                    parts += [f"{kind.capitalize()} robustness, {grading}:", table(_parts_of_rbench(told, kind))]
+                less = found["R-Bench, differences"][grading]
+                for scored, text in ((own, ""), (less, f" {results['main']} less each other side")):
+                    told = {side: scores for side, scores in scored.items() if scores and kind in scores}
+                    if told:
+                        title = f"{kind.capitalize()} robustness, {grading}:{text}"
+                        parts += [title, table(_parts_of_rbench(told, kind))]
+            if any(own.values()) and (lacking := [side for side, scores in own.items() if not scores]):
+                parts += [f"Not scored, as some answers lack a {grading}: {', '.join(lacking)}"]
     for title, rows in papers_tables(results).items():
         parts += [f"## {title}", table(turned(rows))]
     for name, written in results["data"].items():
@@ -88,7 +93,7 @@ def papers_tables(results: Mapping) -> dict[str, dict[str, dict]]:
             if rows := {side: _rbench_row(scores["absolute"]) for side, scores in own.items() if scores}:
                 title = f"{name}: absolute robustness by task and strength; questions without options by {grading}"
                 tables[title] = rows | _published_rbench()
-    copied = {name: found for name, found in results["sets"].items() if set(LEVELS) & set(found["states"][1:])}
+    copied = {name: found for name, found in results["sets"].items() if set(LEVELS[1:]) & set(found["states"])}
     if copied:
         tables["Right answers by strength of the degradation, in per cent"] = _levels(copied)
     chains = {name: found for name, found in results["sets"].items() if found["by type"]}
