@@ -97,6 +97,12 @@ def test_a_preset_is_both_its_sides():
     ]
 
 
+def test_a_preset_of_a_published_checkpoint_answers_by_the_index():
+    arguments = command_line.parse("", ["--preset", "robust-r1", "--set", "x.tsv", "--output", "x"])
+    sides, _ = command_line.chosen(arguments)
+    assert str(sides[1]) == "robust=Jiaqi-hkust/Robust-R1-RL:index"
+
+
 def test_a_yaml_holds_the_same_options_and_the_command_line_comes_after(tmp_path):
     told = (
         "side: [a=x, 'b=y:chain']\nset: z\nbatch-size: 4\nspeed: true\nrenew: false\nrequest: {top_p: 1}\noutput: o\n"

@@ -11,6 +11,8 @@ from training.evaluation.targets import check, targets_table
 
 TOLD_OF_CHAINS = (length.TOKENS, length.MILD_TOKENS, length.HEAVY_TOKENS, length.GROWTH, length.LENGTHS)
 
+P_ALONE = "Each p is that of one figure by itself; of twenty that nothing is behind, one is likely to be below 0.05."
+
 LEVELS = (CLEAN, *STATES.values())
 
 
@@ -21,7 +23,8 @@ def report(results: Mapping) -> str:
     for name, found in results["sets"].items():
         parts += [f"## {name}: {found['samples']} questions on {found['photos']} photos", table(found["sides"])]
         if found["differences"]:
-            parts += [f"{results['main']} less each other side, on the same pictures:", table(found["differences"])]
+            parts += [f"{results['main']} less each other side, on the same pictures. {P_ALONE}"]
+            parts += [table(found["differences"])]
         for grouping in ("by source", "by kind"):
             if found[grouping]:
                 parts += [f"{grouping.capitalize()}:", table(_grouped(found[grouping]))]
