@@ -443,7 +443,7 @@ def test_a_process_that_is_slow_to_read_asks_its_own_share(sets, tmp_path, monke
     asking = Asking("{question} In tags.", 4, Spec("x", "", ""), batch_size=1)
 
     def generate(checkpoint, pictures, prompts, budget):
-        asked.append((prompts[0], pictures[0]))
+        asked.append((prompts[0], tuple(pictures[0])))
         return [Reply(prompts[0], 1)]
 
     def slowly(table: Path):
