@@ -83,6 +83,9 @@ def test_levels_are_those_of_the_published_protocol(table, tmp_path):
     ]
     # The pictures are also those that VLMEvalKit itself reads of the copies.
     theirs = read_data_set(tmp_path / "copies", "Bench_50")
+    table.write_text(table.read_text().replace(coded(4), coded(5)))
+    with pytest.raises(ValueError, match="holds copies of another table than"):
+        read_set(str(table), tmp_path / "kept", Levels(seed=3, folder=tmp_path / "copies"))
     assert (np.asarray(theirs["7"][0].convert("RGB")) == np.asarray(pictures_of(flying[0], "50 %")[0].read())).all()
 
 

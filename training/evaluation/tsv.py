@@ -46,7 +46,7 @@ def read_tsv(path: Path, kept: Path, levels: Levels, limit: int | None = None) -
     named = [(dict(zip(table.columns, values, strict=True)), stems) for values, stems, _ in table.rows()]
     named = [(raw, stems) for raw, stems in named if stems][:limit]
     files = _files(table, kept, {stem for _, stems in named for stem in stems})
-    copies = Copies(levels.folder, path.stem) if levels.folder else None
+    copies = Copies(levels.folder, path) if levels.folder else None
     rows = []
     for raw, stems in named:
         own = [files[stem] for stem in stems]
