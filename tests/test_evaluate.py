@@ -630,6 +630,20 @@ def test_groups_are_told_apart_where_there_are_enough(monkeypatch):
     assert told == {"object": 1.0, "garment": 0.5}
 
 
+def test_what_ships_is_measured_offline(monkeypatch, tmp_path):
+    """The embedded pair on the examples, by the command of the documentation."""
+    command = "python -m training.evaluate --preset embedded --set examples --output runs/examples"
+    assert command in Path("training/README.md").read_text()
+    words = command.replace("runs/examples", str(tmp_path)).split()[2:]
+    monkeypatch.setattr(sys, "argv", [*words, "--limit", "2", "--max-new-tokens", "12", "--levels", "clean,100"])
+    assert evaluate.main() == 0
+    text = (tmp_path / "results.md").read_text()
+    assert "## examples: 2 questions on 2 photos" in text and "## Right answers by strength" in text
+    assert {path.name for path in (tmp_path / "plots").iterdir()} == {
+        "intensity.png", "types.png", "tokens.png", "calibration.png",
+    }  # fmt: skip
+
+
 # --- targets ---
 
 

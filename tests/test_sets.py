@@ -14,6 +14,8 @@ from PIL import Image
 from degradations import COPIES, Recipe
 from degradations.datasets import benchmark, dealt
 from degradations.files import PhotoError
+from demo.examples import load_examples
+from demo.settings import EXAMPLES
 from tests.pictures import picture
 from tests.vlmevalkit import read_data_set
 from training.evaluation import rows as told
@@ -142,6 +144,16 @@ def test_rows_that_cannot_be_scored_are_refused(table, tmp_path, change, reason)
     table.write_text(table.read_text().replace(*change))
     with pytest.raises(ValueError, match=reason):
         read_set(str(table), tmp_path / "kept")
+
+
+def test_the_examples_that_ship_are_asked_at_the_published_levels(tmp_path):
+    rows, shipped = read_set(str(EXAMPLES), tmp_path), load_examples()
+    assert len(rows) == len(shipped) >= 15 and states_of(rows) == ["clean", "25 %", "50 %", "100 %"]
+    assert [row["options"][row["answer_index"]] for row in rows] == [one.options[one.answer] for one in shipped]
+    assert [len(applied(row, "100 %")) for row in rows] == [1] * len(rows)
+    assert pictures_of(rows[0], CLEAN)[0].path == str(shipped[0].image) and not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="copies are taken from a folder for tables of VLMEvalKit only"):
+        read_set(str(EXAMPLES), tmp_path, Levels(folder=tmp_path))
 
 
 # --- R-Bench ---
