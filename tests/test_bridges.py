@@ -115,7 +115,7 @@ def test_lmms_eval_gets_letters_by_its_entry_point(base, scripted, tmp_path, mon
     ((name, target),) = plugin["project"]["entry-points"]["lmms_eval.models"].items()
     module, function = target.split(":")
     manifest = getattr(import_module(module), function)()
-    assert manifest.model_id == name and issubclass(harnesses.Lmms, object)
+    assert manifest.model_id == name
     path, _, kind = manifest.simple_class_path.rpartition(".")
     model = getattr(import_module(path), kind)(str(base), raw=str(tmp_path / "c.jsonl"), batch_size=1, device="cuda")
     assert isinstance(model, harnesses.Lmms) and model.is_simple

@@ -176,6 +176,8 @@ def test_the_figures_of_a_chain_by_hand():
         "no option named, degraded": 0.5,
         "accuracy by VLMEvalKit's rules, clean": 0,  # it finds no letter in these chains
         "accuracy by VLMEvalKit's rules, degraded": 0,
+        "no answer, clean": 0,
+        "no answer, degraded": 1,  # the third breaks off before its answer
         grade_of(PROXY, CLEAN): 0,
         grade_of(PROXY, DEGRADED): 0,
         kept_of(PROXY, DEGRADED): 0,
@@ -194,6 +196,8 @@ def test_the_text_of_a_direct_answer_is_the_answer():
         "no option named, degraded": 0.5,
         "accuracy by VLMEvalKit's rules, clean": 0.5,
         "accuracy by VLMEvalKit's rules, degraded": 0,
+        "no answer, clean": 0,
+        "no answer, degraded": 0,
         grade_of(PROXY, CLEAN): 0,  # "dog" for "cat"
         grade_of(PROXY, DEGRADED): 1,
         kept_of(PROXY, DEGRADED): 0,

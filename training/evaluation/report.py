@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from training.evaluation import length, naming, published
 from training.evaluation.choice import accuracy_of, none_named
+from training.evaluation.open_answers import no_answer
 from training.evaluation.rbench import CELLS, ITEMS, OF_CELLS
 from training.evaluation.rows import CLEAN, STATES
 from training.evaluation.tables import latex, table, turned
@@ -107,7 +108,7 @@ def papers_tables(results: Mapping) -> dict[str, dict[str, dict]]:
             if side in found["by type"]
         }
     for name, found in results["sets"].items():
-        tables[f"{name}: answers without an option, and what answers cost"] = {
+        tables[f"{name}: what could not be read, and what answers cost"] = {
             side: {key: own[key] for key in _costs(found["states"], own)} for side, own in found["sides"].items()
         }
     return tables
@@ -117,7 +118,7 @@ SAID = (naming.F1, naming.PRECISION, naming.RECALL, naming.ERROR, naming.BIAS, n
 
 
 def _costs(states: list[str], own: Mapping) -> list[str]:
-    wanted = [*map(none_named, states), naming.CHAINS_COMPLETE, length.TOKENS, length.SECONDS]
+    wanted = [*map(none_named, states), *map(no_answer, states), naming.CHAINS_COMPLETE, length.TOKENS, length.SECONDS]
     return [name for name in wanted if name in own]
 
 
