@@ -62,6 +62,8 @@ def read_answer(text: str, options: list[str]) -> int | None:
     Understood are, in this order: an option's text (``hat``), an index (``2``, ``2. hat``, ``(2)``), a letter (``B``,
     ``B.``, ``Option C``), an index or exactly one option's text somewhere in a sentence.
     """
+    if text.strip() in options:  # before options that differ from it in case or punctuation only
+        return options.index(text.strip())
     answer = _plain(text)
     names = [_plain(option) for option in options]
     if answer in names:

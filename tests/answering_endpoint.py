@@ -16,8 +16,8 @@ class AnsweringEndpoint(ThreadingHTTPServer):
     """The server; a context manager that runs it.
 
     Args:
-        answer: called with (prompt, its pictures, how often it was asked before); returns a text, or (status, text) to
-            fail with.
+        answer: called with (prompt, its pictures, how often it was asked before); returns a text, the fields of the
+            message or of the whole response that are other than usual, or (status, text) to fail with.
 
     Attributes:
         asked: how often each prompt came.
@@ -28,7 +28,7 @@ class AnsweringEndpoint(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, answer: Callable[[str, list[Image.Image], int], str | tuple], delay: float = 0.0):
+    def __init__(self, answer: Callable[[str, list[Image.Image], int], str | dict | tuple], delay: float = 0.0):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answer, self.delay, self.lock = answer, delay, threading.Lock()
         self.asked, self.bodies, self.keys, self.open, self.most_open = Counter(), [], set(), 0, 0
@@ -70,12 +70,13 @@ class _Handler(BaseHTTPRequestHandler):
         with server.lock:
             server.open -= 1
         status, text = answer if isinstance(answer, tuple) else (200, answer)
-        message = {"role": "assistant", "content": text}
+        other, text = (text, "") if isinstance(text, dict) else ({}, text)
+        message = {"role": "assistant", "content": text} | other.pop("message", {})
         completion = {
             "id": "1", "object": "chat.completion", "created": 1, "model": body["model"],
             "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
             "usage": {"prompt_tokens": 9, "completion_tokens": len(text.split()), "total_tokens": 9},
-        }  # fmt: skip
+        } | other  # fmt: skip
         reply = json.dumps(completion if status == 200 else {"error": {"message": text, "code": None}}).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

@@ -130,10 +130,12 @@ def test_from_runs_to_table_and_plots(folder, runner, monkeypatch, capsys):
         with Image.open(folder / "plots" / f"{name}.png") as plot:
             assert plot.width > 1200 and plot.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
     assert not (folder / "plots" / "accuracy.png").exists()  # there is no set with the published strengths
+    (folder / "plots" / "accuracy.png").write_bytes(b"of another run")
     answered = (folder / "ablations" / "answers.jsonl").read_text()
     # Again: nothing is trained, nothing asked.
     assert main(folder, monkeypatch) == 0
     assert len(runner.called) == 2 and (folder / "ablations" / "answers.jsonl").read_text() == answered
+    assert not (folder / "plots" / "accuracy.png").exists()
     assert "control: finished" in capsys.readouterr().out
 
 

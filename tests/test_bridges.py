@@ -85,6 +85,18 @@ def test_vlmevalkit_gets_letters_and_the_chains_are_kept(base, scripted, photo, 
     monkeypatch.delitem(sys.modules, "training.bridges.vlmevalkit")
 
 
+def test_every_process_keeps_its_chains_in_a_file_that_is_opened_once(base, scripted, tmp_path, monkeypatch):
+    """Opening a table reads it: once an answer that would take longer and longer."""
+    opened, appending = [], answerer.appending
+    monkeypatch.setattr(answerer, "appending", lambda table: opened.append(table.name) or appending(table))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    asked = Answerer(str(base), raw=str(tmp_path / "c.jsonl"))
+    for _ in range(3):
+        asked.answer([Image.fromarray(picture(40, 48))], "What?\n0. hat\n1. cat")
+    assert opened == ["c.1.jsonl"] and [row["text"] for row in rows_of(tmp_path / "c.1.jsonl")] == SAID
+
+
 def test_vlmevalkits_own_wording_is_read_as_well(base, scripted, photo, monkeypatch):
     """A data set of another type words its questions itself."""
     harnesses.vlmevalkit(monkeypatch, {})
@@ -103,7 +115,7 @@ def test_lmms_eval_gets_letters_by_its_entry_point(base, scripted, tmp_path, mon
     ((name, target),) = plugin["project"]["entry-points"]["lmms_eval.models"].items()
     module, function = target.split(":")
     manifest = getattr(import_module(module), function)()
-    assert manifest.model_id == name and issubclass(harnesses.Lmms, object)
+    assert manifest.model_id == name
     path, _, kind = manifest.simple_class_path.rpartition(".")
     model = getattr(import_module(path), kind)(str(base), raw=str(tmp_path / "c.jsonl"), batch_size=1, device="cuda")
     assert isinstance(model, harnesses.Lmms) and model.is_simple

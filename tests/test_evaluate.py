@@ -4,9 +4,13 @@ import json
 import shutil
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
 from degradations import Recipe, degrade
+from degradations.jobs import read_table
 from demo.checkpoints import Checkpoint, load
 from demo.settings import PRESETS, Spec
 from tests import tiny
@@ -23,7 +28,7 @@ from tests.pictures import picture
 from training import evaluate
 from training.chains import write_chain
 from training.data import read_picture, read_samples
-from training.evaluation import command_line, length, local, measuring, naming
+from training.evaluation import answers, command_line, length, local, measuring, naming, shards
 from training.evaluation.answers import answer_all
 from training.evaluation.local import fingerprint
 from training.evaluation.published import figures as published_figures
@@ -90,6 +95,12 @@ def test_a_preset_is_both_its_sides():
         f"baseline={embedded.baseline}:direct",
         f"robust={embedded.robust}+{embedded.adapter}:chain",
     ]
+
+
+def test_a_preset_of_a_published_checkpoint_answers_by_the_index():
+    arguments = command_line.parse("", ["--preset", "robust-r1", "--set", "x.tsv", "--output", "x"])
+    sides, _ = command_line.chosen(arguments)
+    assert str(sides[1]) == "robust=Jiaqi-hkust/Robust-R1-RL:index"
 
 
 def test_a_yaml_holds_the_same_options_and_the_command_line_comes_after(tmp_path):
@@ -283,7 +294,7 @@ def test_nothing_is_asked_twice(base, adapters, sets, ask, tmp_path, capsys):
     prompt.write_text("{question} In tags.")
     status, _, asked = ask(*first, "--prompt-file", prompt)
     assert (status, asked) == (2, {})
-    assert "holds answers of another robust: its prompt or its budgets changed" in capsys.readouterr().err
+    assert "holds answers of another robust: its prompt, budgets or settings changed" in capsys.readouterr().err
     assert ask(*first, "--prompt-file", prompt, "--renew")[2] == {"clean": 3, "degraded": 2}
     assert ask(*first)[0] == 2 and ask(*first, "--renew")[2] == {}
     # What a kill leaves: a line that was cut off.
@@ -341,6 +352,38 @@ def test_stored_answers_are_measured_again_without_models_and_pictures(base, ada
     assert ask("--rescore", output="nothing")[0] == 2 and "holds no finished evaluation" in capsys.readouterr().err
 
 
+def test_a_run_that_ends_early_is_not_measured_with_the_results_of_the_one_before(
+    base, adapters, sets, ask, monkeypatch, capsys
+):
+    words = ["--side", f"baseline={base}", "--samples", sets / "mixed"]
+    assert ask(*words)[0] == 0
+
+    def fail(*_):
+        raise ValueError("no speed")
+
+    monkeypatch.setattr(evaluate, "measure_speed", fail)
+    more = ["--side", f"robust={base}+{adapters[0]}", "--speed"]
+    assert ask(*words, *more)[0] == 2 and "no speed" in capsys.readouterr().err
+    assert ask("--rescore")[0] == 2 and "did not come to its end" in capsys.readouterr().err
+
+
+def test_a_sets_hash_follows_from_its_answers_too(base, sets, ask, tmp_path):
+    samples = tmp_path / "mixed"
+    shutil.copytree(sets / "mixed", samples)
+    words = ["--side", f"baseline={base}", "--samples", samples]
+
+    def told() -> str:
+        assert ask(*words)[0] == 0
+        return json.loads((tmp_path / "evaluation" / "results.json").read_text())["hashes"]["sets"]["mixed"]
+
+    before, table = told(), samples / "samples.jsonl"
+    assert told() == before
+    table.write_text(
+        table.read_text().replace('"answer": "cat", "answer_index": 1', '"answer": "hat", "answer_index": 0')
+    )
+    assert told() != before
+
+
 class Together(Shard):
     """A process that is a thread."""
 
@@ -393,6 +436,59 @@ def test_shards_together_write_what_one_process_writes(base, adapters, sets, tmp
     assert one == two and not list((tmp_path / "two").glob("answers.*.jsonl"))
 
 
+def test_a_process_that_is_slow_to_read_asks_its_own_share(sets, tmp_path, monkeypatch):
+    """Were the other one's answers for the next side known to it already, its batches would be others."""
+    rows, asked = {"mixed": read_samples(sets / "mixed")}, []
+    sides = [Side("one", "x", None, False), Side("two", "x", None, True)]
+    asking = Asking("{question} In tags.", 4, Spec("x", "", ""), batch_size=1)
+
+    def generate(checkpoint, pictures, prompts, budget):
+        asked.append((prompts[0], tuple(pictures[0])))
+        return [Reply(prompts[0], 1)]
+
+    def slowly(table: Path):
+        if threading.current_thread().name == "1" and table.name == "answers.0.jsonl":
+            time.sleep(0.5)
+        return read_table(table)
+
+    monkeypatch.setattr(local, "find", lambda side: None)
+    monkeypatch.setattr(local, "loaded", lambda sides, spec: ((None, side, None) for side in sides))
+    monkeypatch.setattr(local, "fingerprint", lambda checkpoint, adapter, template, asking: template)
+    monkeypatch.setattr(local, "weights_hash", lambda *_: "")
+    monkeypatch.setattr(local, "speaking", lambda *_: nullcontext())
+    monkeypatch.setattr(local, "generate", generate)
+    monkeypatch.setattr(answers, "read_table", slowly)
+    barrier, found, file = threading.Barrier(2), {}, made(tmp_path / "two")
+
+    def work(rank: int) -> None:
+        try:
+            found[rank] = answer_all(sides, rows, file, asking, shard=Together(rank, barrier))
+        except BaseException:
+            barrier.abort()
+            raise
+
+    threads = [threading.Thread(target=work, args=(rank,), name=str(rank)) for rank in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found[0] == found[1] and len(asked) == len(set(asked)) == 10
+
+
+def test_processes_wait_for_each_other_as_long_as_it_takes(monkeypatch):
+    """Not the ten minutes after which a process group gives up by itself."""
+    told = {}
+
+    def state(**options):
+        told.update(options)
+        return SimpleNamespace(process_index=1, num_processes=2, device="cpu")
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(shards, "PartialState", state)
+    monkeypatch.setattr(shards.torch.cuda, "is_available", lambda: False)
+    assert shards.this_process() == Shard(1, 2) and told["timeout"] > timedelta(days=1)
+
+
 def made(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     return folder / "answers.jsonl"
@@ -423,7 +519,29 @@ def test_a_fingerprint_is_the_same_beside_other_adapters(base, adapters):
     ]
     with torch.no_grad():
         next(weight for name, weight in checkpoint.base.named_parameters() if "vision" in name).add_(0.1)
-    assert len({plain, alone, *others, fingerprint(checkpoint, "one", "{question}", asking)}) == 5
+    others.append(fingerprint(checkpoint, "one", "{question}", asking))
+    checkpoint.base.generation_config.repetition_penalty = 1.3
+    others.append(fingerprint(checkpoint, "one", "{question}", asking))
+    checkpoint.processor.chat_template += " "
+    others.append(fingerprint(checkpoint, "one", "{question}", asking))
+    assert len({plain, alone, *others}) == 7
+
+
+def test_one_checkpoints_weights_are_let_go_before_the_next_ones_come(monkeypatch):
+    """Whoever asks still holds the last one then."""
+    held = []
+
+    def load(name: str, spec: Spec):
+        assert not any(checkpoint.model for checkpoint in held)
+        held.append(SimpleNamespace(name=name, model=object()))
+        return held[-1]
+
+    monkeypatch.setattr(local.checkpoints, "load", load)
+    sides = [Side(name, name.upper(), None, False) for name in ("a", "b", "c")]
+    assert [(checkpoint.name, bool(checkpoint.model)) for checkpoint, _, _ in local.loaded(sides, None)] == [
+        ("A", True), ("B", True), ("C", True),
+    ]  # fmt: skip
+    assert held[-1].model  # the last one is its holder's, as in a bridge
 
 
 def test_checkpoints_of_their_own_can_stand_beside_each_other(base, adapters, sets, ask, tmp_path):
@@ -510,6 +628,20 @@ def test_groups_are_told_apart_where_there_are_enough(monkeypatch):
     assert found["by source"] == {} and list(found["by kind"]) == ["object", "garment"]
     told = {kind: own["sides"]["b"]["accuracy, clean"]["value"] for kind, own in found["by kind"].items()}
     assert told == {"object": 1.0, "garment": 0.5}
+
+
+def test_what_ships_is_measured_offline(monkeypatch, tmp_path):
+    """The embedded pair on the examples, by the command of the documentation."""
+    command = "python -m training.evaluate --preset embedded --set examples --output runs/examples"
+    assert command in Path("training/README.md").read_text()
+    words = command.replace("runs/examples", str(tmp_path)).split()[2:]
+    monkeypatch.setattr(sys, "argv", [*words, "--limit", "2", "--max-new-tokens", "12", "--levels", "clean,100"])
+    assert evaluate.main() == 0
+    text = (tmp_path / "results.md").read_text()
+    assert "## examples: 2 questions on 2 photos" in text and "## Right answers by strength" in text
+    assert {path.name for path in (tmp_path / "plots").iterdir()} == {
+        "intensity.png", "types.png", "tokens.png", "calibration.png",
+    }  # fmt: skip
 
 
 # --- targets ---

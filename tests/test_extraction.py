@@ -7,7 +7,6 @@ import pytest
 from demo.chain import parse_chain
 from tests.tagged_answers import LETTERS, OPTIONS, tagged_answers
 from training.evaluation.extraction import (
-    by_index,
     chosen,
     handed_over,
     lmms_first_letter,
@@ -16,10 +15,12 @@ from training.evaluation.extraction import (
     vlmevalkit_choice,
 )
 from training.evaluation.figures import columns, figures
+from training.evaluation.measuring import measure
 from training.evaluation.naming import CHAINS_COMPLETE
 from training.evaluation.resampling import weights
 from training.evaluation.rows import DEGRADED
 from training.evaluation.said import Reply
+from training.evaluation.sides import Side
 
 TAGGED = tagged_answers()
 
@@ -29,7 +30,7 @@ def test_there_are_enough_and_they_differ():
 
 
 def test_every_one_is_read_as_it_is_meant():
-    wrong = [one for one in TAGGED if chosen(one.text, OPTIONS, chain=True) != one.index]
+    wrong = [one for one in TAGGED if chosen(parse_chain(one.text).answer, OPTIONS) != one.index]
     assert not wrong, wrong[:5]
     misread = [one for one in TAGGED if dict(parse_chain(one.text).recipe) != one.types]
     assert not misread, misread[:5]
@@ -115,9 +116,8 @@ def test_vlmevalkits_rules(text, letter):
 def test_where_options_are_numbers_an_index_is_one_for_models_that_answer_by_it():
     numbers, text = ["1", "2", "3"], "<ANSWER>1<ANSWER_END>"
     assert handed_over(text, numbers) == ("A", True) and handed_over(text, numbers, index=True) == ("B", True)
-    assert [by_index(one, numbers) for one in ("2", "(0)", "2.", "3", "2 or 3", "two", "")] == [
-        "3", "1", "3", "3", "2 or 3", "two", "",
-    ]  # fmt: skip
+    labels = ("2", "(0)", "2.", "3", "2. 3", "two", "")
+    assert [chosen(one, numbers, by_index=True) for one in labels] == [2, 0, 2, 2, 2, None, None]
     row = {"id": 0, "image": "", "clean": None, "recipe": "none", "options": numbers, "answer": "2", "answer_index": 1}
     row |= {"kind": "object", "source": "s", "made_of": []}
     said = {DEGRADED: [Reply(text, 1)]}
@@ -126,8 +126,35 @@ def test_where_options_are_numbers_an_index_is_one_for_models_that_answer_by_it(
         assert found["accuracy, degraded"][0] == index
 
 
+def test_where_options_are_letters_a_letter_is_one_for_models_that_answer_by_it():
+    """Options of diagrams: the label B stands for the text C."""
+    letters = ["B", "C", "A"]
+    assert [chosen(one, letters, by_letter=True) for one in ("A", "(B)", "c.", "D", "B. C", "")] == [
+        0, 1, 2, None, 1, None,
+    ]  # fmt: skip
+    row = {"id": 0, "image": "", "clean": None, "recipe": "none", "options": letters, "answer": "B", "answer_index": 0}
+    row |= {"kind": "object", "source": "s", "made_of": []}
+    for by_letter, right in ((False, 0), (True, 1)):
+        found = figures(columns([row], {DEGRADED: [Reply("A", 1)]}, False, by_letter=by_letter), weights([0]))
+        assert found["accuracy, degraded"][0] == right
+    replies = {("l", "s"): {DEGRADED: [Reply("A", 1)]}}
+    found = measure([Side("l", "x", None, False, letters=True)], {"s": [row]}, replies)["s"]
+    assert found["sides"]["l"]["accuracy, degraded"]["value"] == 1
+
+
+def test_options_that_differ_in_case_only_are_told_apart():
+    options = ["RR", "Rr", "rr"]
+    assert [chosen(one, options) for one in ("RR", "Rr", "rr", "C", "2")] == [0, 1, 2, 2, 2]
+    row = {"id": 0, "image": "", "clean": None, "recipe": "none", "options": options, "answer": "rr"}
+    row |= {"answer_index": 2, "kind": "object", "source": "s", "made_of": []}
+    for text, right in (("C", 1), ("rr", 1), ("A", 0), ("RR", 0)):
+        found = figures(columns([row], {DEGRADED: [Reply(text, 1)]}, False), weights([0]))
+        assert found["accuracy, degraded"][0] == right, text
+
+
 def test_the_last_complete_answer_counts_for_a_harness():
     text = "<ANSWER>0<ANSWER_END> no: <ANSWER>2<ANSWER_END> <ANSWER>3"
     assert handed_over(text, OPTIONS) == ("C", True)
     assert handed_over("<ANSWER>3", OPTIONS) == ("D", True)
+    assert handed_over("<ANSWER>0 <REASONING>no:<ANSWER>2<ANSWER_END>", OPTIONS) == ("C", True)
     assert handed_over("<ANSWER>red<ANSWER_END>", []) == ("red", True) and handed_over("red", []) == ("", False)

@@ -19,6 +19,7 @@ from training.evaluation.resampling import (
     exchanges,
     intervals,
     p_values,
+    per_photo,
     sums_of,
     weights,
 )
@@ -55,6 +56,28 @@ def test_pictures_of_one_photo_are_drawn_together():
     assert (drawn[1:, 0] + drawn[1:, 2] == 2).all()  # as many photos as there are
     assert {tuple(one) for one in drawn[1:]} == {(0, 0, 2), (1, 1, 1), (2, 2, 0)}
     assert (weights(["a", "a", "b"], resamples=500) == drawn).all()
+
+
+def test_photos_are_resampled_by_one_weight_each():
+    """As if each of their pictures had it: the same figures, intervals and p, of fewer numbers."""
+    photos = [3, 1, 3, 2, 1, 3]
+    rows = [row(n, "graffiti(0.4)") for n in range(6)]
+    said = [
+        [chain(f"graffiti({0.1 * n + shift:.1f})", "cat" if n % 2 else "dog") for n in range(6)] for shift in (0, 0.3)
+    ]
+    whole = [columns(rows, {DEGRADED: own}, chain=True) for own in said]
+    summed = [per_photo(own, photos) for own in whole]
+    assert {len(column) for column in summed[0].values()} == {3}
+    for one, other in zip(whole, summed, strict=True):
+        expected, found = figures(one, weights(photos)), figures(other, weights(range(3)))
+        assert list(found) == list(expected)
+        for name in found:
+            np.testing.assert_allclose(found[name], expected[name], atol=1e-9, err_msg=name)
+    expected, found = (
+        p_values(*whole, figures_of, exchanges(photos)),
+        p_values(*summed, figures_of, exchanges(range(3))),
+    )
+    assert found == expected and 0 < found[F1] <= 1
 
 
 def test_an_interval_is_as_wide_as_theory_has_it():
@@ -153,6 +176,8 @@ def test_the_figures_of_a_chain_by_hand():
         "no option named, degraded": 0.5,
         "accuracy by VLMEvalKit's rules, clean": 0,  # it finds no letter in these chains
         "accuracy by VLMEvalKit's rules, degraded": 0,
+        "no answer, clean": 0,
+        "no answer, degraded": 1,  # the third breaks off before its answer
         grade_of(PROXY, CLEAN): 0,
         grade_of(PROXY, DEGRADED): 0,
         kept_of(PROXY, DEGRADED): 0,
@@ -171,6 +196,8 @@ def test_the_text_of_a_direct_answer_is_the_answer():
         "no option named, degraded": 0.5,
         "accuracy by VLMEvalKit's rules, clean": 0.5,
         "accuracy by VLMEvalKit's rules, degraded": 0,
+        "no answer, clean": 0,
+        "no answer, degraded": 0,
         grade_of(PROXY, CLEAN): 0,  # "dog" for "cat"
         grade_of(PROXY, DEGRADED): 1,
         kept_of(PROXY, DEGRADED): 0,

@@ -8,11 +8,26 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from tests.test_figures import exact
 from training import evaluate
 from training.evaluation import published
+from training.evaluation.choice import accuracy_of
 from training.evaluation.figures import columns
 from training.evaluation.open_answers import JUDGE, PROXY
-from training.evaluation.rbench import CELLS, GROUPS, ITEMS, OF_CELLS, STEPS, Item, measure, read_results, score
+from training.evaluation.rbench import (
+    CELLS,
+    GROUPS,
+    ITEMS,
+    OF_CELLS,
+    STEPS,
+    Item,
+    differences_of,
+    measure,
+    measure_difference,
+    read_results,
+    score,
+)
+from training.evaluation.report import papers_tables
 from training.evaluation.said import Reply
 
 
@@ -87,6 +102,7 @@ def test_results_come_as_parquet_too(files):
     [
         ((",result", ",grade"), "--distorted {0}/dis.csv", "needs the columns type, distortion, strength, result"),
         ((",1.0\n", ",2\n"), "--distorted {0}/dis.csv", "a result is from 0 to 1"),
+        ((",1,1,1.0\n", ",34,1,1.0\n"), "--distorted {0}/dis.csv", "a distortion 1 to 33"),
         ((",1.0\n", ",\n"), "--distorted {0}/dis.csv", "row 0 of .*dis.csv: could not convert"),
         (("VQA", "CAP"), "--distorted {0}/dis.csv --relative {0}/com.csv --reference {0}/ref.csv", "about other items"),
         (("x", "x"), "--distorted {0}/dis.csv --relative {0}/com.csv", "needs --relative .* and --reference"),
@@ -118,11 +134,37 @@ def test_a_sides_answers_are_scored_by_either_grading():
     assert judged["absolute"]["overall"][ITEMS]["value"] == 0.75 and proxied["absolute"]["overall"][ITEMS]["value"] == 1
     assert judged["relative"]["cell"]["VQA mid"]["value"] == pytest.approx(0.6)
     assert judged["relative"]["cell"]["MCQ low"]["value"] == 1
+    # Paired: how far one side is above another on the same items.
+    worse = {state: [Reply("cat", 1), one] for state, (_, one) in said.items()}
+    less = measure_difference(rows, own, columns(rows, worse, chain=False), JUDGE)
+    assert less["absolute"]["overall"][ITEMS]["value"] == 0.5 and less["absolute"]["cell"]["VQA mid"]["value"] == 0
+    assert less["absolute"]["cell"]["MCQ low"]["p"] is not None and less["relative"]["overall"][ITEMS]["value"] == 0.5
     ungraded = {state: [Reply(one.text, 1) for one in replies] for state, replies in said.items()}
     assert measure(rows, columns(rows, ungraded, chain=False), JUDGE) is None
+    assert measure_difference(rows, own, columns(rows, ungraded, chain=False), JUDGE) is None
+
+
+def test_a_difference_has_the_p_of_the_exact_test():
+    """Twelve items better, four worse, forty alike; both overall figures are tested, and figures of a part of them."""
+    one = [Item("MCQ", 1, 1, float(right)) for right in [1] * 12 + [0] * 4 + [1] * 40]
+    two = [Item("MCQ", 1, 1, float(right)) for right in [0] * 12 + [1] * 4 + [1] * 40]
+    found = differences_of(one, two, range(len(one)))
+    value = found["overall"][ITEMS]
+    assert value.value == pytest.approx(8 / 56) and value.low < 8 / 56 < value.high
+    assert value.p == pytest.approx(exact(12, 4), abs=0.02) and found["cell"]["MCQ low"].p == value.p
+    assert found["cell"]["CAP low"].value is None and found["cell"]["CAP low"].p is None
+    assert [name for part in found.values() for name in part] == [name for part in score(one).values() for name in part]
 
 
 # --- the published figures ---
+
+
+def test_a_table_of_levels_needs_no_clean_pictures():
+    own = {accuracy_of("100 %"): {"value": 0.5, "low": 0.4, "high": 0.6}}
+    found = {"states": ["100 %"], "sides": {"m": own}, "by type": {}}
+    rows = papers_tables({"sets": {"MMStar": found}})["Right answers by strength of the degradation, in per cent"]
+    assert rows["m"]["MMStar, 100 %"]["value"] == 50
+    assert rows["Qwen2.5-VL-3B (published)"]["MMStar, 100 %"] == "48.66"
 
 
 def test_the_published_figures_are_consistent():

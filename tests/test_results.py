@@ -43,6 +43,8 @@ def root(tmp_path):
 def test_folders_are_found_by_themselves_and_in_another(root):
     assert folders.find(root) == [root / "first", root / "second"]
     assert folders.find(root / "second") == [root / "second"] and folders.find(root / "other") == []
+    (root / "other" / "results.json").write_text("{}")  # of training.ablations, without a report
+    assert folders.find(root) == [root / "first", root / "second"] and folders.find(root / "other") == []
 
 
 def test_a_report_is_read_back_as_it_was_written(root):

@@ -1,5 +1,6 @@
 """Sides behind endpoints and judges: concurrency, retries, faults, going on; every answer paid once."""
 
+import hashlib
 import json
 import re
 import sys
@@ -14,7 +15,7 @@ from tests.answering_endpoint import AnsweringEndpoint
 from tests.pictures import picture
 from tests.test_sets import RBENCH_ROWS, png
 from training import evaluate
-from training.evaluation.judge import read_grade
+from training.evaluation.judge import JUDGEMENTS, read_grade
 from training.evaluation.measuring import ANSWERS, RESULTS
 from training.evaluation.rbench import ITEMS
 
@@ -94,6 +95,29 @@ def test_a_side_behind_an_endpoint_is_asked_and_judged(run, tmp_path):
     (tmp_path / "out" / RESULTS).unlink()
     status, again = run("--rescore")
     assert status == 0 and again["sets"] == results["sets"] and again["hashes"] == results["hashes"]
+    assert again["judge"] == results["judge"] == "llm"
+    # A judgement that was never asked for leaves its answer without a grade; one that cannot be read does not count.
+    table = tmp_path / "out" / JUDGEMENTS
+    rows = [json.loads(line) for line in table.read_text().splitlines()]
+    prompt = next(prompt for prompt in graded.asked if "Which metal?" in prompt)
+    key = hashlib.sha256(json.dumps(["llm", prompt, 0]).encode()).hexdigest()[:16]
+    place = [row["key"] for row in rows].index(key)
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows[:place] + rows[place + 1 :]))
+    assert run("--rescore")[1]["sets"]["bench"]["R-Bench"]["judge's grade"]["m"] is None
+    rows[place] |= {"grade": None}
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run("--rescore")[1]["sets"] == results["sets"]
+
+
+def test_two_sides_on_r_bench_are_compared(run, tmp_path):
+    with AnsweringEndpoint(model) as good, AnsweringEndpoint(lambda *_: "I cannot say.") as bad:
+        sides = ["--side", f"bad=vlm2@{bad.url}:letters", "--side", f"good=vlm@{good.url}:letters"]
+        status, results = run(*sides)
+    less = results["sets"]["bench"]["R-Bench, differences"]["proxy grade (word overlap)"]["good - bad"]
+    assert status == 0 and less["absolute"]["cell"]["VQA high"]["value"] == 1
+    assert 0 < less["relative"]["overall"][ITEMS]["p"] <= 1
+    text = (tmp_path / "out" / "results.md").read_text()
+    assert "Absolute robustness, proxy grade (word overlap): good less each other side" in text
 
 
 def test_what_was_answered_before_a_fault_is_kept(run, tmp_path):
@@ -126,10 +150,28 @@ def test_a_key_is_sent_and_never_told(run, monkeypatch, capsys, tmp_path):
     assert "the environment has no NO_KEY" in capsys.readouterr().err
 
 
+def test_an_endpoint_without_answers_is_not_asked_on(run, capsys):
+    with AnsweringEndpoint(lambda *_: {"choices": []}) as served:
+        assert run("--side", f"m=vlm@{served.url}:letters", "--concurrency", 1)[0] == 2
+        assert sum(served.asked.values()) == 3  # of six
+    assert "to 3 questions in succession (its responses hold no answer)" in capsys.readouterr().err
+
+
+def test_a_refusal_is_what_the_model_said(run, tmp_path):
+    refusing = {"message": {"content": None, "refusal": "I cannot."}}
+    with AnsweringEndpoint(lambda *_: dict(refusing)) as served:
+        status, results = run("--side", f"m=vlm@{served.url}:letters")
+    assert status == 0 and results["sets"]["bench"]["sides"]["m"]["no option named, clean"]["value"] == 1
+    stored = (tmp_path / "out" / ANSWERS).read_text().splitlines()
+    assert {json.loads(line)["text"] for line in stored} == {"I cannot."}
+
+
 @pytest.mark.parametrize(
     ("text", "grade"),
     [("Score: 2", 1.0), ("score:1", 0.5), ("0", 0.0), ("Score: 1/2", 0.5), ("I say 1 out of 2.", 0.5),
-     ("Score: 12", None), ("great", None), ("0.5", None), ("", None), ("From 0 to 2 it is 1", 0.5)],
+     ("Score: 1 (on a scale from 0 to 2)", 0.5), ("**Score:** 2\nAs 1 of the parts is there.", 1.0),
+     ("Score: 2.0", 1.0), ("Score: 12", None), ("Score: 1.5, as 2 of 3 are there", None),
+      ("great", None), ("0.5", None), ("", None), ("From 0 to 2 it is 1", 0.5)],
 )  # fmt: skip
 def test_a_grade_is_read(text, grade):
     assert read_grade(text) == grade
@@ -137,8 +179,11 @@ def test_a_grade_is_read(text, grade):
 
 def test_a_judge_that_cannot_be_read_leaves_answers_without_a_grade(run):
     with AnsweringEndpoint(model) as served, AnsweringEndpoint(lambda *_: "Very good.") as graded:
-        status, results = run("--side", f"m=vlm@{served.url}:letters", "--judge", f"llm@{graded.url}")
+        words = ["--side", f"m=vlm@{served.url}:letters", "--judge", f"llm@{graded.url}"]
+        status, results = run(*words)
         assert status == 0 and set(graded.asked.values()) <= {3, 15}  # three times each
+        paid = graded.asked.copy()
+        assert run(*words)[0] == 0 and graded.asked == paid  # and not again
     own = results["sets"]["bench"]
     assert own["R-Bench"]["judge's grade"]["m"] is None
     assert not [name for name in own["sides"]["m"] if name.startswith("judge's grade")]

@@ -13,13 +13,17 @@ from PIL import Image
 
 from degradations import COPIES, Recipe
 from degradations.datasets import benchmark, dealt
+from degradations.files import PhotoError
+from demo.examples import load_examples
+from demo.settings import EXAMPLES
 from tests.pictures import picture
 from tests.vlmevalkit import read_data_set
 from training.evaluation import rows as told
 from training.evaluation.levels import Levels
-from training.evaluation.rbench_questions import options_of
+from training.evaluation.rbench_questions import options_of, read_rbench
 from training.evaluation.rows import CLEAN, DEGRADED, applied, photo_of, pictures_of, states_of, task_of
 from training.evaluation.sets import read_set
+from training.evaluation.tsv import question_of_row
 
 
 def png(seed: int, height: int = 40, width: int = 48) -> bytes:
@@ -81,6 +85,9 @@ def test_levels_are_those_of_the_published_protocol(table, tmp_path):
     ]
     # The pictures are also those that VLMEvalKit itself reads of the copies.
     theirs = read_data_set(tmp_path / "copies", "Bench_50")
+    table.write_text(table.read_text().replace(coded(4), coded(5)))
+    with pytest.raises(ValueError, match="holds copies of another table than"):
+        read_set(str(table), tmp_path / "kept", Levels(seed=3, folder=tmp_path / "copies"))
     assert (np.asarray(theirs["7"][0].convert("RGB")) == np.asarray(pictures_of(flying[0], "50 %")[0].read())).all()
 
 
@@ -111,9 +118,24 @@ def test_a_table_is_found_by_its_name_in_vlmevalkits_cache(table, tmp_path, monk
     assert [row["id"] for row in read_set("Bench", tmp_path / "kept", Levels.parse("clean"))] == ["7", "8", "9", "10"]
 
 
+def test_an_option_that_reads_like_an_empty_cell_keeps_its_letter(table, tmp_path):
+    """pandas takes "None" for an empty cell; VLMEvalKit hands such a cell on as nan."""
+    text = (
+        table.read_text().replace("\tcat\tdog\that\tB", "\tcat\tNone\that\tC").replace("cat\tdog\t\tA", "cat\tNA\t\tB")
+    )
+    table.write_text(text)
+    rows = read_set(str(table), tmp_path / "kept")
+    assert (rows[0]["options"], rows[0]["answer_index"]) == (["cat", "None", "hat"], 2)
+    assert (rows[1]["options"], rows[1]["answer"]) == (["cat", "NA"], "NA")
+    assert question_of_row({"question": "What?", "A": "cat", "B": "nan", "C": "hat", "D": "nan"}) == (
+        "What?\n0. cat\n1. None\n2. hat"
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
+        (("\n8\t7", "\n7\t7"), "holds several questions of the number 7"),
         (("\tB\tanimals", "\tD\tanimals"), "row 7 of Bench has 3 options, and its answer is 'D'"),
         (("\tB\tanimals", "\t\tanimals"), "row 7 of Bench has no answer"),
     ],
@@ -122,6 +144,16 @@ def test_rows_that_cannot_be_scored_are_refused(table, tmp_path, change, reason)
     table.write_text(table.read_text().replace(*change))
     with pytest.raises(ValueError, match=reason):
         read_set(str(table), tmp_path / "kept")
+
+
+def test_the_examples_that_ship_are_asked_at_the_published_levels(tmp_path):
+    rows, shipped = read_set(str(EXAMPLES), tmp_path), load_examples()
+    assert len(rows) == len(shipped) >= 15 and states_of(rows) == ["clean", "25 %", "50 %", "100 %"]
+    assert [row["options"][row["answer_index"]] for row in rows] == [one.options[one.answer] for one in shipped]
+    assert [len(applied(row, "100 %")) for row in rows] == [1] * len(rows)
+    assert pictures_of(rows[0], CLEAN)[0].path == str(shipped[0].image) and not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="copies are taken from a folder for tables of VLMEvalKit only"):
+        read_set(str(EXAMPLES), tmp_path, Levels(folder=tmp_path))
 
 
 # --- R-Bench ---
@@ -184,6 +216,23 @@ def test_what_is_no_r_bench_is_refused(tmp_path):
         read_set(str(tmp_path / "a.csv"), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"answer": "['A cat's.']"}, "row 2 of R-Bench is a CAP, and its answer is no list of captions"),
+        ({"answer": "A cat."}, "row 2 of R-Bench is a CAP, and its answer is no list of captions"),
+        ({"strength": 0}, r"row 2 of R-Bench has distortion 33 \(1 to 33\) at strength 0"),
+        ({"strength": None}, "row 2 of R-Bench has no strength; it has name, question"),
+    ],
+)
+def test_a_record_that_is_not_r_benchs_is_told(tmp_path, change, reason):
+    image = {"ref_image": png(0), "dis_image": png(1)}
+    records = [row | image for row in RBENCH_ROWS]
+    records[2] |= change
+    with pytest.raises(ValueError, match=reason):
+        read_rbench(records, tmp_path, tmp_path / "kept")
+
+
 # --- JSON Lines ---
 
 
@@ -196,14 +245,27 @@ def test_a_folder_with_json_lines(tmp_path):
         {"image": ["photos/0.png", "photos/1.png"], "question": "Same?", "options": ["yes", "no"], "answer": 1},
         {"image": "photos/1.png", "question": "How?", "answer": "so", "recipe": "graffiti(0.5)"},
     ]
-    (tmp_path / "own.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    rows = read_set(str(tmp_path), tmp_path / "kept")
-    assert [row["answer"] for row in rows] == ["dog", "no", "so"]
+
+    def read(records: list[dict]) -> list[dict]:
+        (tmp_path / "own.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+        return read_set(str(tmp_path), tmp_path / "kept")
+
+    rows = read(records[:2])
+    assert [row["answer"] for row in rows] == ["dog", "no"]
     assert list(rows[0]["recipes"]) == ["clean", "25 %", "50 %", "100 %"] and len(rows[1]["pictures"]["50 %"]) == 2
-    assert rows[2]["recipes"] == {DEGRADED: "graffiti(0.5)"}
     # Every picture has a place of its own in the deal.
     kinds = [pictures_of(rows[0], "50 %")[0], *pictures_of(rows[1], "50 %")]
     assert [next(iter(one.recipe)) for one in kinds] == [dealt(0, place)[0] for place in range(3)]
+    (row,) = read(records[2:])
+    assert (row["answer"], row["recipes"]) == ("so", {DEGRADED: "graffiti(0.5)"})
+    with pytest.raises(ValueError, match="no state in common"):
+        read(records)
+
+
+def test_a_picture_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "broken.png").write_bytes(png(1)[:200])
+    with pytest.raises(PhotoError, match=r"the picture .*broken\.png is broken or incomplete"):
+        told.Picture(str(tmp_path / "broken.png")).read()
 
 
 @pytest.mark.parametrize(

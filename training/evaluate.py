@@ -37,6 +37,7 @@ scores result files of R-Bench (`training.evaluation.rbench`).
 
 import argparse
 import json
+import math
 import statistics
 import sys
 from collections.abc import Sequence
@@ -51,8 +52,9 @@ from demo.chain import question_with_options
 from demo.streaming import stream
 from training.evaluation import rbench
 from training.evaluation.answers import ASKED, Asking, Replies, answer_all, stored
+from training.evaluation.choice import right
 from training.evaluation.command_line import chosen, endpoint_of, judge_of, parse
-from training.evaluation.judge import grade_all
+from training.evaluation.judge import grade_all, grading_judge
 from training.evaluation.levels import Levels
 from training.evaluation.measuring import ANSWERS, LATEX, PLOTS, REPORT, RESULTS, measure, measure_chains
 from training.evaluation.plots import Points, draw, draw_recovery
@@ -60,7 +62,7 @@ from training.evaluation.recovered import Recoverer, measure_recoveries, told_of
 from training.evaluation.report import report, report_latex
 from training.evaluation.resampling import RESAMPLES
 from training.evaluation.rows import CLEAN, applied, pictures_of, states_of
-from training.evaluation.said import Said
+from training.evaluation.said import Reply, Said
 from training.evaluation.sets import read_set
 from training.evaluation.shards import this_process
 from training.evaluation.sides import Side
@@ -124,15 +126,16 @@ def evaluate(arguments: argparse.Namespace) -> dict | None:
             results["data"] = _measure_data(arguments.data, sides)
             _remember(output / ASKED, results)
         chains = {side.name: side.chain for side in sides}
-        replies = grade_all(replies, sets, chains, output, judge_of(arguments))
+        judge = judge_of(arguments)
+        replies = grade_all(replies, sets, chains, output, judge)
         told = json.loads((output / ASKED).read_text())
         hashes = {
             "sides": {name: told["sides"][name] for name in chains},
             "sets": {name: told["sets"][name] for name in sets},
         }
-        results |= {"resamples": RESAMPLES, "hashes": hashes, "judge": arguments.judge and arguments.judge.checkpoint}
+        results |= {"resamples": RESAMPLES, "hashes": hashes, "judge": grading_judge(sets, output, judge)}
         results["sets"] = measure(sides, sets, replies)
-        results["recovery"] = told_of(output, sets, _answers(sides, sets, replies))
+        results["recovery"] = told_of(output, sets, _right(sides, sets, replies))
         own_samples = any("task" not in row for rows in sets.values() for row in rows)
         results["targets"] = check(results) if own_samples else []
         results["drawn"] = _drawn(sets)
@@ -143,14 +146,16 @@ def evaluate(arguments: argparse.Namespace) -> dict | None:
     return results
 
 
-def _answers(sides: Sequence[Side], sets: dict[str, list[dict]], replies: Replies) -> dict:
-    """(side, set) -> state -> the answers alone."""
+def _right(sides: Sequence[Side], sets: dict[str, list[dict]], replies: Replies) -> dict:
+    """(side, set) -> state -> 1 or 0 for each row, as `choice.right` finds it; nan where there are no options."""
+
+    def of(side: Side, row: dict, state: str, reply: Reply) -> float:
+        said = Said(row, state, reply, side.chain, by_index=side.by_index, by_letter=side.letters)
+        return right(said) if row["options"] else math.nan
+
     return {
         (side.name, name): {
-            state: [
-                Said(row, state, reply, side.chain, by_index=side.by_index).answer
-                for row, reply in zip(rows, said, strict=True)
-            ]
+            state: [of(side, row, state, reply) for row, reply in zip(rows, said, strict=True)]
             for state, said in replies[side.name, name].items()
         }
         for side in sides

@@ -51,9 +51,8 @@ class Results:
 
 def find(root: Path) -> list[Path]:
     """The folders with results: this one, else those in it, by name."""
-    if (root / RESULTS).is_file():
-        return [root]
-    return sorted(path.parent for path in root.glob(f"*/{RESULTS}"))
+    folders = [root] if (root / RESULTS).is_file() else sorted(path.parent for path in root.glob(f"*/{RESULTS}"))
+    return [folder for folder in folders if (folder / REPORT).is_file()]  # ablations have results of another kind
 
 
 def read(folder: Path) -> Results:

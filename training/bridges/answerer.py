@@ -6,8 +6,11 @@ JSON Lines file. What could not be extracted is handed over as an empty text, wh
 and marked in that file.
 """
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from string import ascii_uppercase
 
@@ -18,6 +21,7 @@ from demo.chain import build_prompt, parse_options, question_with_options
 from demo.models import read_prompt
 from training.evaluation import local
 from training.evaluation.extraction import handed_over
+from training.evaluation.shards import Shard
 from training.evaluation.sides import Side
 from training.formats import split_options
 from training.written import appending
@@ -55,7 +59,7 @@ class Answerer:
         adapter: LoRA adapter on it.
         prompt_file: the prompt for a chain, with ``{question}`` in it.
         by_index: whether the model answers by the option's index, as published checkpoints do.
-        raw: JSON Lines file that receives every whole text; None to keep none.
+        raw: JSON Lines file that receives every whole text, one a process where there are several; None to keep none.
 
     Attributes:
         asked, unread: how many answers there were, and how many of them named no option.
@@ -73,9 +77,10 @@ class Answerer:
         side = Side("bridge", model, adapter, chain=True)
         local.find(side)
         ((self.checkpoint, _, self.adapter),) = local.loaded([side], spec)
+        self._files = ExitStack()
         self.template, self.max_new_tokens = read_prompt(spec), int(max_new_tokens)
         self.by_index = by_index
-        self.raw = Path(raw) if raw else None
+        self.raw = _table_of_this_process(Path(raw)) if raw else None
         self.asked = self.unread = 0
 
     def answer(self, pictures: Sequence[Image.Image], question: str, place: str = "") -> str:
@@ -93,8 +98,17 @@ class Answerer:
         self.asked += 1
         self.unread += not found
         if self.raw:
-            self.raw.parent.mkdir(parents=True, exist_ok=True)
             row = {"place": place, "prompt": prompt, "options": options, "text": text, "answer": answer, "read": found}
-            with appending(self.raw) as append:
-                append(row)
+            self._append(row)
         return answer
+
+    @cached_property
+    def _append(self) -> Callable[[dict], None]:
+        """Opened once: opening reads what is there."""
+        self.raw.parent.mkdir(parents=True, exist_ok=True)
+        return self._files.enter_context(appending(self.raw))
+
+
+def _table_of_this_process(table: Path) -> Path:
+    """Harnesses start several processes, none of which may cut off what another one is writing."""
+    return Shard(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))).file(table)

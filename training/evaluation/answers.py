@@ -42,6 +42,9 @@ Replies = dict[tuple[str, str], dict[str, list[Reply]]]
 LOCATORS = ("pictures", "image", "clean", "copies", "more_images")
 """Keys of a row that say where its pictures lie, which measuring needs nothing of."""
 
+TRUTH = ("answer", "answer_index", "references", "recipes", "distortion", "strength")
+"""Keys of a stored row that figures follow from besides the answers."""
+
 
 @dataclass(frozen=True)
 class _Asked:
@@ -111,6 +114,7 @@ def answer_all(
             if shard.count > 1:  # what the others were told
                 parts = file.parent.glob(f"{file.stem}.*{file.suffix}")
                 known.update({row["key"]: _reply(row) for part in parts for row in read_table(part)})
+                shard.wait()  # answers of the next side would shift the batches of whoever still reads
             for key, one in zip(keys, asked, strict=True):
                 result[side.name, one.set].setdefault(one.state, []).append(known[key])
     shard.wait()
@@ -263,11 +267,12 @@ class _Log:
         self.told = {"asked": [], "sides": {}}
         if (folder / ASKED).exists():
             self.told = json.loads((folder / ASKED).read_text()) | {"asked": []}
+            self.told.pop("results", None)  # they are another run's
 
     def check_side(self, side: Side, source: Mapping[str, str | None]) -> None:
         before = self.told["sides"].get(side.name)
         if before and before["source"] != source["source"] and not self.renew:
-            changed = "its weights" if before["weights"] != source["weights"] else "its prompt or its budgets"
+            changed = "its weights" if before["weights"] != source["weights"] else "its prompt, budgets or settings"
             raise OtherRunError(
                 f"{self.folder} holds answers of another {side.name}: {changed} changed ({before['side']} then, {side} "
                 "now). Give another name or folder, or --renew to ask anew."
@@ -300,8 +305,9 @@ class _Log:
         lines = [json.dumps(item) + "\n" for item in items.values()]
         write_whole(self.folder / ITEMS, "".join(lines).encode())
         for name in dict.fromkeys(one.set for one in asked):
-            sources = [item["sources"] for item in items.values() if item["set"] == name]
-            self.told.setdefault("sets", {})[name] = _digest(sources)
+            own = [item for item in items.values() if item["set"] == name]
+            truths = [{key: item["row"].get(key) for key in TRUTH} for item in own]
+            self.told.setdefault("sets", {})[name] = _digest([truths, [item["sources"] for item in own]])
         write_whole(self.folder / ASKED, (json.dumps(self.told, indent=2) + "\n").encode())
 
 

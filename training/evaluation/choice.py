@@ -6,7 +6,6 @@ answered rightly about the clean picture and in the same way about the degraded 
 
 from string import ascii_uppercase
 
-from demo.chain import read_answer
 from training.evaluation.extraction import vlmevalkit_choice
 from training.evaluation.resampling import Figures, Sums, ratio
 from training.evaluation.rows import CLEAN
@@ -37,7 +36,13 @@ def by_vlmevalkit(state: str) -> str:
 
 
 def right(said: Said) -> float:
-    return accuracy(said.answer, said.row["answer"], said.row["options"])
+    """1 if the right option is named, else 0.
+
+    By its index where that is known, not by its text: two options may differ in nothing but case (``RR``, ``Rr``).
+    """
+    if said.row["answer_index"] is None:
+        return accuracy(said.answer, said.row["answer"], said.row["options"])
+    return float(said.chosen == said.row["answer_index"])
 
 
 def quantities(said: Said) -> dict[str, float]:
@@ -46,13 +51,12 @@ def quantities(said: Said) -> dict[str, float]:
     if not options:
         return dict.fromkeys(("asked", "right", "none named", "right by VLMEvalKit", "paired", "kept"), 0)
     letter = ascii_uppercase[row["answer_index"]] if row["answer_index"] is not None else None
-    chosen = read_answer(said.answer, options)
     clean = said.clean
-    kept = clean is not None and right(clean) and chosen == read_answer(clean.answer, options)
+    kept = clean is not None and right(clean) and said.chosen == clean.chosen
     return {
         "asked": 1,
         "right": right(said),
-        "none named": chosen is None,
+        "none named": said.chosen is None,
         "right by VLMEvalKit": vlmevalkit_choice(said.reply.text, options) == letter,
         "paired": clean is not None,
         "kept": bool(kept),

@@ -11,28 +11,30 @@ from string import ascii_uppercase
 
 from demo.chain import parse_chain, read_answer
 
-_ANSWERS = re.compile(r"<\s*ANSWER\s*>(.*?)<\s*(?:/\s*ANSWER|ANSWER\s*_\s*END)\s*>", re.IGNORECASE | re.DOTALL)
-
+# A block does not reach over the opening of the next one.
+_ANSWERS = re.compile(
+    r"<\s*ANSWER\s*>((?:(?!<\s*ANSWER\s*>).)*?)<\s*(?:/\s*ANSWER|ANSWER\s*_\s*END)\s*>", re.IGNORECASE | re.DOTALL
+)
 
 _INDEX = re.compile(r"\(?([0-9]{1,3})\)?\.?")
+_LETTER = re.compile(r"\(?([A-Za-z])\)?[.:]?")
 
 
-def by_index(answer: str, options: Sequence[str]) -> str:
-    """An answer that is an index and nothing else as the option's text; any other one as it is.
-
-    For models that answer by the index: where options are numbers themselves, ``2`` is not the option that says 2.
-    """
-    found = _INDEX.fullmatch(answer.strip())
-    return options[int(found[1])] if found and int(found[1]) < len(options) else answer
-
-
-def chosen(text: str, options: Sequence[str], chain: bool) -> int | None:
-    """The index of the option that a whole answer names, None where it names none.
+def chosen(answer: str, options: Sequence[str], by_index: bool = False, by_letter: bool = False) -> int | None:
+    """The index of the option that an answer names, None where it names none.
 
     Args:
-        chain: what counts is the ANSWER block; otherwise the text itself.
+        answer: what stands in the ANSWER block, or a direct answer.
+        by_index: for models that answer by the option's index: ``2`` alone is not the option that says 2.
+        by_letter: the same of models that answer by a letter, where options are letters.
     """
-    return read_answer(parse_chain(text).answer if chain else text, list(options))
+    label = answer.strip()
+    index = None
+    if by_index and (found := _INDEX.fullmatch(label)):
+        index = int(found[1])
+    elif by_letter and (found := _LETTER.fullmatch(label)):
+        index = ascii_uppercase.index(found[1].upper())
+    return index if index is not None and index < len(options) else read_answer(answer, list(options))
 
 
 def handed_over(text: str, options: Sequence[str], index: bool = False) -> tuple[str, bool]:
@@ -50,7 +52,7 @@ def handed_over(text: str, options: Sequence[str], index: bool = False) -> tuple
     answer = closed[-1].strip() if closed else parse_chain(text).answer
     if not options:
         return answer, bool(answer)
-    found = read_answer(by_index(answer, options) if index else answer, list(options))
+    found = chosen(answer, options, by_index=index)
     return ("", False) if found is None else (ascii_uppercase[found], True)
 
 

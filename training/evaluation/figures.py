@@ -19,22 +19,27 @@ FAMILIES = (naming, length, choice, open_answers)
 
 
 def columns(
-    rows: Sequence[Mapping], replies: Mapping[str, Sequence[Reply]], chain: bool, by_index: bool = False
+    rows: Sequence[Mapping],
+    replies: Mapping[str, Sequence[Reply]],
+    chain: bool,
+    by_index: bool = False,
+    by_letter: bool = False,
 ) -> Columns:
     """What a side said about some pictures, as numbers.
 
     Args:
         replies: state -> a reply for each of the rows.
         chain: whether the side was asked for a chain; otherwise its text is its answer.
-        by_index: whether a number in its answer is an index in any case.
+        by_index, by_letter: see `Said`.
     """
     result: Columns = {}
+    labels = {"by_index": by_index, "by_letter": by_letter}
     known = zip(rows, replies.get(CLEAN, ()), strict=False)
-    clean = [Said(row, CLEAN, reply, chain, by_index=by_index) for row, reply in known]
+    clean = [Said(row, CLEAN, reply, chain, **labels) for row, reply in known]
     for state, said in replies.items():
         found = []
         for place, (row, reply) in enumerate(zip(rows, said, strict=True)):
-            one = Said(row, state, reply, chain, clean[place] if clean and state != CLEAN else None, by_index)
+            one = Said(row, state, reply, chain, clean[place] if clean and state != CLEAN else None, **labels)
             numbers = {}
             for count in (*OF_ALL, *(OF_CHAINS if chain else ())):
                 numbers |= count(one)

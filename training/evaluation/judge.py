@@ -3,12 +3,13 @@
 0, 1 or 2 for no, partial and full agreement with the reference, halved. Answers to questions are graded five times,
 descriptions once for each caption of the picture; the grade is the mean. How far an answer agrees with the side's own
 one about the clean picture is graded five times. Every judgement is kept in ``judgements.jsonl``, so none is paid
-twice. The prompts are our own words for R-Bench's.
+twice; one that cannot be read is asked for three times in all. The prompts are our own words for R-Bench's.
 """
 
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -56,12 +57,22 @@ How well does the response agree with the reference? Grade it:
 )
 
 _OUT_OF = re.compile(r"(?:/|out of)\s*2\b")
-_GRADE = re.compile(r"(?<![\d.])([012])(?![\d.]*\d)")
+_GRADE = re.compile(r"(?<![\d.])([012])(?:\.0+)?(?![\d.]*\d)")
+_SCORE = re.compile(r"score\W{0,9}(?=\d)", re.IGNORECASE)
 
 
 def read_grade(text: str) -> float | None:
-    """The grade that a judge gave, from 0 to 1: the last 0, 1 or 2 that stands alone; None where there is none."""
-    found = _GRADE.findall(_OUT_OF.sub("", text))
+    """The grade that a judge gave, from 0 to 1; None where there is none.
+
+    It is the number right after the word score, the last time that there is one, else the last 0, 1 or 2 that stands
+    alone.
+    """
+    text = _OUT_OF.sub("", text)
+    places = [found.end() for found in _SCORE.finditer(text)]
+    if places:
+        found = _GRADE.match(text, places[-1])
+        return int(found[1]) / 2 if found else None
+    found = _GRADE.findall(text)
     return int(found[-1]) / 2 if found else None
 
 
@@ -92,8 +103,8 @@ def grade_all(
     graded = {place: {state: list(own) for state, own in states.items()} for place, states in replies.items()}
     if said and judge:
         _ask(said.values(), file, judge)
-    model = judge.model if judge else _only_model(file)
-    if not said or model is None:
+    model = grading_judge(sets, folder, judge)
+    if model is None:
         return graded
     known = {row["key"]: row["grade"] for row in read_table(file)}
     for (side, name, state, number), one in said.items():
@@ -101,6 +112,17 @@ def grade_all(
         grade, agreement = (_mean(known, prompts) for prompts in (_grading(one, model), _agreeing(one, model)))
         graded[side, name][state][number] = replace(reply, grade=grade, agreement=agreement)
     return graded
+
+
+def grading_judge(sets: Mapping[str, Sequence[dict]], folder: Path, judge: Endpoint | None) -> str | None:
+    """The name of the model whose grades count; None where there is nothing to grade, or nobody graded it.
+
+    Raises:
+        ValueError: no judge is given, and the stored grades are those of several.
+    """
+    if all(row["options"] for rows in sets.values() for row in rows):
+        return None
+    return judge.model if judge else _only_model(folder / JUDGEMENTS)
 
 
 def _said(rows, states, state: str, own: Sequence[Reply], chain: bool) -> Iterator[Said]:
@@ -136,13 +158,16 @@ def _judgement(model: str, template: str, one: Said, reference: str, time: int) 
 
 
 def _mean(known: Mapping[str, float], judgements: list[tuple[str, str]] | None) -> float | None:
-    """The mean grade; 0 for an answer that says nothing, None where not all judgements are there."""
-    if judgements is None:
+    """The mean of the grades that could be read; 0 for an answer that says nothing.
+
+    None where a judgement was not asked for yet, or none could be read.
+    """
+    if judgements is None or any(key not in known for key, _ in judgements):
         return None
-    grades = [known.get(key) for key, _ in judgements]
-    if None in grades:
-        return None
-    return sum(grades) / len(grades) if grades else 0.0
+    if not judgements:
+        return 0.0
+    grades = [known[key] for key, _ in judgements if known[key] is not None]
+    return sum(grades) / len(grades) if grades else None
 
 
 def _only_model(file: Path) -> str | None:
@@ -161,18 +186,29 @@ def _ask(said, file: Path, judge: Endpoint) -> None:
     wanted = {}
     for one in said:
         wanted |= dict([*_grading(one, judge.model), *(_agreeing(one, judge.model) or [])])
-    known = {row["key"] for row in read_table(file) if row["grade"] is not None}
+    times, read = Counter(), set()  # how often each was asked for, in all runs
+
+    def count(row: Mapping) -> None:
+        times[row["key"]] += 1
+        if row["grade"] is not None:
+            read.add(row["key"])
+
+    for row in read_table(file):
+        count(row)
     with appending(file) as append:
-        for attempt in range(ATTEMPTS):
-            missing = [served.Question(key, prompt) for key, prompt in wanted.items() if key not in known]
+        for _ in range(ATTEMPTS):
+            missing = [
+                served.Question(key, prompt)
+                for key, prompt in wanted.items()
+                if key not in read and times[key] < ATTEMPTS
+            ]
             with tqdm(total=len(missing), desc=f"judge {judge.model}", disable=not missing) as bar:
 
-                def take(question: served.Question, answer: served.Answer, bar=bar, attempt=attempt) -> None:
+                def take(question: served.Question, answer: served.Answer, bar=bar) -> None:
                     grade = read_grade(answer.text)
                     row = {"key": question.key, "model": judge.model, "grade": grade, "text": answer.text}
                     append(row)
-                    if grade is not None or attempt == ATTEMPTS - 1:
-                        known.add(question.key)
+                    count(row)
                     bar.update()
 
                 served.ask_all(judge, missing, take)

@@ -11,6 +11,7 @@ from pathlib import Path
 from degradations import COPIES, Recipe
 from degradations.datasets import MANIFEST, dealt
 from degradations.files import write_whole
+from degradations.jobs import SETTINGS
 from training.evaluation.rows import CLEAN, STATES, Picture
 
 LEVELS = (CLEAN, *COPIES)
@@ -87,13 +88,17 @@ class Copies:
     """The pictures that ``python -m degradations benchmark TABLE FOLDER`` wrote.
 
     Raises:
-        ValueError: the folder has no manifest.
+        ValueError: the folder has no manifest, or is of another table.
     """
 
-    def __init__(self, folder: Path, name: str):
-        self.folder = folder
-        if not (folder / MANIFEST).exists():
+    def __init__(self, folder: Path, table: Path):
+        self.folder, name = folder, table.stem
+        if not ((folder / MANIFEST).exists() and (folder / SETTINGS).exists()):
             raise ValueError(f"{folder} holds no {MANIFEST}: python -m degradations benchmark {name}.tsv {folder}")
+        with table.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        if json.loads((folder / SETTINGS).read_text()).get("photos_sha256") != content:
+            raise ValueError(f"{folder} holds copies of another table than {table}: give that one, or make copies anew")
         self.made: dict[tuple[str, str], dict] = {}
         for line in (folder / MANIFEST).read_text().splitlines():
             row = json.loads(line)

@@ -1,5 +1,6 @@
 """Models that are loaded here: adapters beside each other on one checkpoint, batches, what answers follow from."""
 
+import gc
 import hashlib
 import json
 import time
@@ -19,6 +20,10 @@ from training.evaluation.said import Reply
 from training.evaluation.sides import Asking, Side
 from training.evaluation.towers import swap_tower
 
+PROBE = Image.new("RGB", (96, 64), (40, 90, 200))
+NOT_GREEDY = ("transformers_version", "do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p")
+"""Parts of a configuration that greedy answers do not follow from."""
+
 
 def find(side: Side) -> None:
     """Make sure that a side's files can be had.
@@ -33,7 +38,11 @@ def find(side: Side) -> None:
 
 def loaded(sides: Sequence[Side], spec: Spec) -> Iterator[tuple[Checkpoint, Side, str | None]]:
     """Every side with its checkpoint and the name of its adapter there, those of one checkpoint together."""
+    checkpoint = None
     for name, tower in dict.fromkeys((side.checkpoint, side.tower) for side in sides):
+        if checkpoint:  # whoever still holds it must not keep its weights beside those of the next one
+            checkpoint.model = None
+            gc.collect()
         checkpoint = checkpoints.load(name, spec)
         if tower:
             swap_tower(checkpoint, tower)
@@ -86,9 +95,15 @@ def replies_of(texts: list[str], tokenizer, seconds: float | None = None) -> lis
 
 
 def fingerprint(checkpoint: Checkpoint, adapter: str | None, template: str, asking: Asking) -> str:
-    """What a side's greedy answers follow from: prompt, budgets, its weights (about a thousand of each)."""
-    spec = asking.spec
+    """What a side's greedy answers follow from: prompt, budgets, its weights (about a thousand of each), what its
+    processor makes of a picture and a question, its settings for generating."""
+    spec, generation = asking.spec, checkpoint.base.generation_config.to_diff_dict()
     budgets = [asking.max_new_tokens, spec.min_pixels, spec.max_pixels, str(checkpoint.base.dtype)]
-    digest = hashlib.sha256(json.dumps([template, budgets]).encode())
+    generation = {name: value for name, value in generation.items() if name not in NOT_GREEDY}
+    told = [template, budgets, sorted(generation.items())]
+    digest = hashlib.sha256(json.dumps(told, default=str).encode())
+    for name, values in sorted(checkpoint.inputs(PROBE, ["What is it?"]).items()):
+        values = (1000 * values.float()).round() if values.is_floating_point() else values
+        digest.update(f"{name} {tuple(values.shape)}".encode() + values.long().cpu().numpy().tobytes())
     add_weights(digest, checkpoint.model, adapter)
     return digest.hexdigest()

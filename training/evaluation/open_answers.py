@@ -26,6 +26,11 @@ def kept_of(grading: str, state: str) -> str:
     return f"relative robustness by {grading}, {state}"
 
 
+def no_answer(state: str) -> str:
+    """The name of the share of questions without options to which nothing was said, or nothing in an ANSWER block."""
+    return f"no answer, {state}"
+
+
 def references_of(row: Mapping) -> list[str]:
     """What an open answer is held against: the captions of a picture, or the one right answer."""
     return row.get("references") or [row["answer"]]
@@ -55,7 +60,7 @@ def _words(text: str) -> Counter:
 
 
 def quantities(said: Said) -> dict[str, float]:
-    names = ("open", "proxy", "proxy paired", "proxy kept", "graded", "grade", "grade paired", "grade kept")
+    names = ("open", "empty", "proxy", "proxy paired", "proxy kept", "graded", "grade", "grade paired", "grade kept")
     if said.row["options"]:
         return dict.fromkeys(names, 0)
     task, references, clean = task_of(said.row), references_of(said.row), said.clean
@@ -67,7 +72,17 @@ def quantities(said: Said) -> dict[str, float]:
     paired = clean is not None and agreement is not None and clean.reply.grade is not None
     if paired:
         grade_kept = agreement * clean.reply.grade
-    found = (1, proxy, clean is not None, proxy_kept, grade is not None, grade or 0, paired, grade_kept)
+    found = (
+        1,
+        not said.answer.strip(),
+        proxy,
+        clean is not None,
+        proxy_kept,
+        grade is not None,
+        grade or 0,
+        paired,
+        grade_kept,
+    )
     return dict(zip(names, map(float, found), strict=True))
 
 
@@ -76,7 +91,7 @@ def figures(sums: Sums, states: list[str]) -> Figures:
     if not any(sums[state, "open"][0] for state in states):
         return {}
     judged = any(sums[state, "graded"][0] for state in states)
-    result = {}
+    result = {no_answer(state): ratio(sums[state, "empty"], sums[state, "open"]) for state in states}
     for grading, grade, whole, kept, paired in (
         (JUDGE, "grade", "graded", "grade kept", "grade paired"),
         (PROXY, "proxy", "open", "proxy kept", "proxy paired"),

@@ -24,6 +24,9 @@ STYLE = {
 }  # fmt: skip
 DPI = 130
 
+PLOTS = ("intensity", "types", "tokens", "calibration", "accuracy")
+"""What there may be."""
+
 # Okabe and Ito's colours, which the colour-blind tell apart; the last run has the first.
 MAIN, *OTHERS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#000000")
 CEILING = "#333333"
@@ -52,7 +55,7 @@ class Points:
 
 
 def draw(folder: Path, results: Mapping, points: Mapping[str, Points], ceiling: Mapping | None) -> list[Path]:
-    """Write the plots that there is something for; returns their paths.
+    """Write the plots that there is something for; returns their paths. Those of an earlier run are deleted.
 
     Args:
         results: as `training.evaluate` writes them; types and intensities are those of the first set that has some.
@@ -76,6 +79,8 @@ def draw(folder: Path, results: Mapping, points: Mapping[str, Points], ceiling: 
             plots["calibration"] = _calibrations(first["calibration"], colours)
         if copies:
             plots["accuracy"] = _accuracies(copies[0], colours)
+        for name in set(PLOTS) - set(plots):
+            (folder / f"{name}.png").unlink(missing_ok=True)
         for name, figure in plots.items():
             written.append(folder / f"{name}.png")
             figure.savefig(written[-1], dpi=DPI, metadata={"Software": None})
@@ -88,6 +93,8 @@ def draw_recovery(folder: Path, recovery: Mapping[str, Mapping], main: str) -> l
     Args:
         recovery: as `training.evaluation.recovered.told_of` gives it.
     """
+    for stale in folder.glob("recovery-*.png"):
+        stale.unlink()
     written = []
     for name, states in recovery.items():
         told = {state: found["by gain"] for state, found in states.items() if state != CLEAN and found["by gain"]}

@@ -10,20 +10,30 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
 
 from training.evaluation.open_answers import JUDGE, PROXY
-from training.evaluation.rbench_questions import csv_records
-from training.evaluation.resampling import Columns, Figure, weights
+from training.evaluation.rbench_questions import DISTORTIONS, STRENGTHS, csv_records
+from training.evaluation.resampling import (
+    Columns,
+    Figure,
+    Figures,
+    Sums,
+    differences,
+    exchanges,
+    p_values,
+    ratio,
+    sums_of,
+    weights,
+)
 from training.evaluation.rows import CAP, DEGRADED, MCQ, VQA, photo_of
 
 TASKS = (MCQ, VQA, CAP)
-STRENGTHS = {1: "low", 2: "mid", 3: "high"}
 CELLS = tuple(f"{task} {strength}" for task in TASKS for strength in STRENGTHS.values())
 
 STEPS = {
@@ -52,6 +62,16 @@ class Item:
     result: float
 
 
+PARTS: dict[str, dict[str, Callable[[Item], bool]]] = {
+    "task": {task: lambda item, task=task: item.task == task for task in TASKS},
+    "strength": {name: lambda item, own=own: item.strength == own for own, name in STRENGTHS.items()},
+    "cell": {cell: lambda item, own=cell: f"{item.task} {STRENGTHS[item.strength]}" == own for cell in CELLS},
+    "step": {name: lambda item, own=own: item.distortion in own for name, own in STEPS.items()},
+    "group": {name: lambda item, own=own: item.distortion in own for name, own in GROUPS.items()},
+}
+"""Part -> name -> whether an item belongs to it."""
+
+
 def score(items: Sequence[Item], photos: Sequence | None = None) -> dict[str, dict[str, Figure]]:
     """Every figure with its interval.
 
@@ -59,31 +79,47 @@ def score(items: Sequence[Item], photos: Sequence | None = None) -> dict[str, di
         photos: what is resampled (default: the items themselves).
 
     Returns:
-        ``"overall"``, ``"task"``, ``"strength"``, ``"cell"``, ``"step"`` and ``"group"``, each name -> figure; None
-        without any item.
+        ``"overall"`` and the keys of `PARTS`, each name -> figure; None without any item.
     """
     drawn = weights(photos if photos is not None else range(len(items)))
+    return _by_part(_figures(sums_of(_columns(items), drawn)))
+
+
+def differences_of(one: Sequence[Item], other: Sequence[Item], photos: Sequence) -> dict[str, dict[str, Figure]]:
+    """How far one side's figures are above another's on the same items, with interval and p; as `score` has them."""
+    mine, theirs = _columns(one), _columns(other)
+    p = p_values(mine, theirs, _figures, exchanges(photos))
+    drawn = weights(photos)
+    found = differences(_figures(sums_of(mine, drawn)), _figures(sums_of(theirs, drawn)))
+    return _by_part(found, p)
+
+
+def _columns(items: Sequence[Item]) -> Columns:
+    """For every part's name how many items it has, and what they come to."""
     results = np.array([item.result for item in items], float)
+    told: Columns = {}
+    for part, names in ({"overall": {ITEMS: lambda item: True}} | PARTS).items():
+        for name, belongs in names.items():
+            chosen = np.array([belongs(item) for item in items], float)
+            told[part, f"{name} count"], told[part, f"{name} sum"] = chosen, chosen * results
+    return told
 
-    def mean(wanted) -> np.ndarray:
-        chosen = np.array([bool(wanted(item)) for item in items], float)
-        with np.errstate(invalid="ignore"):
-            return (drawn @ (chosen * results)) / (drawn @ chosen)
 
-    cells = {
-        f"{task} {name}": mean(lambda i, t=task, s=strength: (i.task, i.strength) == (t, s))
-        for task in TASKS
-        for strength, name in STRENGTHS.items()
-    }
+def _figures(sums: Sums) -> Figures:
+    """``part: name`` -> figure."""
     found = {
-        "overall": {ITEMS: mean(lambda item: True), OF_CELLS: np.mean(list(cells.values()), 0)},
-        "task": {task: mean(lambda item, t=task: item.task == t) for task in TASKS},
-        "strength": {name: mean(lambda i, s=s: i.strength == s) for s, name in STRENGTHS.items()},
-        "cell": cells,
-        "step": {name: mean(lambda i, own=own: i.distortion in own) for name, own in STEPS.items()},
-        "group": {name: mean(lambda i, own=own: i.distortion in own) for name, own in GROUPS.items()},
+        f"{part}: {name}": ratio(sums[part, f"{name} sum"], sums[part, f"{name} count"])
+        for part, name in [("overall", ITEMS), *((part, name) for part, names in PARTS.items() for name in names)]
     }
-    return {part: {name: Figure.of(values) for name, values in own.items()} for part, own in found.items()}
+    return found | {f"overall: {OF_CELLS}": np.mean([found[f"cell: {cell}"] for cell in CELLS], 0)}
+
+
+def _by_part(figures: Figures, p: Mapping[str, float | None] | None = None) -> dict[str, dict[str, Figure]]:
+    result: dict[str, dict[str, Figure]] = {}
+    for place, values in figures.items():
+        part, _, name = place.partition(": ")
+        result.setdefault(part, {})[name] = replace(Figure.of(values), p=p and p[place])
+    return result
 
 
 def measure(rows: Sequence[Mapping], own: Columns, grading: str) -> dict | None:
@@ -96,6 +132,26 @@ def measure(rows: Sequence[Mapping], own: Columns, grading: str) -> dict | None:
     Returns:
         None where a judge was not asked for all of them.
     """
+    items, photos = _items(rows, own, grading), [photo_of(row) for row in rows]
+    if items is None:
+        return None
+    result = {"items": len(rows), "absolute": _plain(score(items["absolute"], photos))}
+    if "relative" in items:
+        result["relative"] = _plain(score(items["relative"], photos))
+    return result
+
+
+def measure_difference(rows: Sequence[Mapping], one: Columns, other: Columns, grading: str) -> dict | None:
+    """How far one side is above another: absolute and relative robustness, each where both sides have it."""
+    mine, theirs, photos = _items(rows, one, grading), _items(rows, other, grading), [photo_of(row) for row in rows]
+    if mine is None or theirs is None:
+        return None
+    return {
+        kind: _plain(differences_of(mine[kind], theirs[kind], photos), tested=True) for kind in mine if kind in theirs
+    }
+
+
+def _items(rows: Sequence[Mapping], own: Columns, grading: str) -> dict[str, list[Item]] | None:
     grade, whole, kept, paired = {
         JUDGE: ("grade", "graded", "grade kept", "grade paired"),
         PROXY: ("proxy", "open", "proxy kept", "proxy paired"),
@@ -103,18 +159,16 @@ def measure(rows: Sequence[Mapping], own: Columns, grading: str) -> dict | None:
     state = DEGRADED
     if own[state, whole].sum() < own[state, "open"].sum():
         return None
-
-    def items(results: np.ndarray) -> list[Item]:
-        return [
-            Item(row["task"], row["distortion"], row["strength"], float(value))
-            for row, value in zip(rows, results, strict=True)
-        ]
-
-    photos = [photo_of(row) for row in rows]
-    result = {"items": len(rows), "absolute": _plain(score(items(own[state, "right"] + own[state, grade]), photos))}
+    results = {"absolute": own[state, "right"] + own[state, grade]}
     if (own[state, "paired"] + own[state, paired]).all():
-        result["relative"] = _plain(score(items(own[state, "kept"] + own[state, kept]), photos))
-    return result
+        results["relative"] = own[state, "kept"] + own[state, kept]
+    return {
+        kind: [
+            Item(row["task"], row["distortion"], row["strength"], float(value))
+            for row, value in zip(rows, values, strict=True)
+        ]
+        for kind, values in results.items()
+    }
 
 
 # --- result files ---
@@ -137,8 +191,11 @@ def read_results(path: Path) -> list[Item]:
             item = Item(row["type"], int(row["distortion"]), int(row["strength"]), float(row["result"]))
         except (TypeError, ValueError) as error:
             raise ValueError(f"row {number} of {path}: {error}") from error
-        if item.task not in TASKS or item.strength not in STRENGTHS or not 0 <= item.result <= 1:
-            raise ValueError(f"row {number} of {path} is {item}: a result is from 0 to 1, a strength 1, 2 or 3")
+        known = item.task in TASKS and item.strength in STRENGTHS and item.distortion in DISTORTIONS
+        if not known or not 0 <= item.result <= 1:
+            raise ValueError(
+                f"row {number} of {path} is {item}: a result is from 0 to 1, a strength 1, 2 or 3, a distortion 1 to 33"
+            )
         items.append(item)
     return items
 
@@ -165,9 +222,10 @@ def score_files(distorted: Path, relative: Path | None = None, reference: Path |
     return result
 
 
-def _plain(scores: Mapping[str, Mapping[str, Figure]]) -> dict:
+def _plain(scores: Mapping[str, Mapping[str, Figure]], tested: bool = False) -> dict:
+    keys = ("value", "low", "high", "p") if tested else ("value", "low", "high")
     return {
-        part: {name: {"value": f.value, "low": f.low, "high": f.high} for name, f in own.items()}
+        part: {name: {key: getattr(figure, key) for key in keys} for name, figure in own.items()}
         for part, own in scores.items()
     }
 

@@ -16,6 +16,13 @@ from training.evaluation.tsv import index_of
 PICTURES = {CLEAN: "ref_image", DEGRADED: "dis_image"}
 """State -> the column of its picture."""
 
+COLUMNS = ("question", "choice", "answer", "type", "distortion", "strength")
+"""What every record has besides."""
+
+
+STRENGTHS = {1: "low", 2: "mid", 3: "high"}
+DISTORTIONS = range(1, 34)
+
 
 def is_rbench(columns: Iterable[str]) -> bool:
     return set(PICTURES.values()) <= set(columns)
@@ -42,13 +49,15 @@ def read_rbench(records: Iterable[Mapping], folder: Path, kept: Path, limit: int
         place = f"row {number} of R-Bench"
         if not is_rbench(raw):
             raise ValueError(f"{place} has no {' or '.join(PICTURES.values())}; it has {', '.join(map(str, raw))}")
+        if lacking := [name for name in COLUMNS if raw.get(name) is None]:
+            raise ValueError(f"{place} has no {', '.join(lacking)}; it has {', '.join(map(str, raw))}")
         options, answer, index, references = options_of(raw["choice"]), str(raw["answer"]).strip(), None, []
         match raw["type"]:
             case "MCQ":
                 index = index_of(answer, options, place)
                 answer = options[index]
             case "CAP":
-                references = list(map(str, ast.literal_eval(answer)))
+                references = _captions(answer, place)
                 answer = references[0]
             case "VQA":
                 pass
@@ -59,7 +68,10 @@ def read_rbench(records: Iterable[Mapping], folder: Path, kept: Path, limit: int
             picture = Picture(str(_picture(raw[column], folder, kept, place)))
             states.add(state, [picture], Recipe() if state == CLEAN else None)
         row = make_row(number, raw["question"], options, answer, index, raw["type"], "R-Bench", raw["type"])
-        row |= states.keys() | {"distortion": int(raw["distortion"]), "strength": int(raw["strength"])}
+        distortion, strength = int(raw["distortion"]), int(raw["strength"])
+        if distortion not in DISTORTIONS or strength not in STRENGTHS:
+            raise ValueError(f"{place} has distortion {distortion} (1 to 33) at strength {strength} (1 to 3)")
+        row |= states.keys() | {"distortion": distortion, "strength": strength}
         rows.append(row | ({"references": references} if references else {}))
     return rows
 
@@ -67,6 +79,17 @@ def read_rbench(records: Iterable[Mapping], folder: Path, kept: Path, limit: int
 def options_of(choice: str) -> list[str]:
     """The options of ``A.x; B.y``, none of ``N``; semicolons occur without a blank behind them, and full-width ones."""
     return [part.strip() for part in re.split(r"(?:^|[;；])\s*[A-Z]\.\s*", str(choice))[1:]]
+
+
+def _captions(text: str, place: str) -> list[str]:
+    """Raises: ValueError: the text is no list of captions as Python writes it."""
+    try:
+        captions = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):  # which a hostile text can raise
+        captions = None
+    if not isinstance(captions, list | tuple) or not captions:
+        raise ValueError(f"{place} is a CAP, and its answer is no list of captions: {text[:80]!r}")
+    return list(map(str, captions))
 
 
 def _picture(value: object, folder: Path, kept: Path, place: str) -> Path:

@@ -19,7 +19,6 @@ from demo.recovery.encoders import Encoder
 from demo.recovery.measures import CEILING_DB, measure
 from training.evaluation.resampling import Figure, ratio, weights
 from training.evaluation.rows import CLEAN, Picture, photo_of, pictures_of, states_of
-from training.rewards import accuracy
 from training.written import appending
 
 GIVEN, RECOVERED, BOTH = "given", "recovered", "both"
@@ -135,12 +134,12 @@ def gains(qualities: Sequence[Mapping | None], rows: Sequence[Mapping]) -> dict[
 
 
 def by_gain(
-    qualities: Sequence[Mapping | None], rows: Sequence[Mapping], answers: Mapping[str, Sequence[str]]
+    qualities: Sequence[Mapping | None], rows: Sequence[Mapping], right: Mapping[str, Sequence[float]]
 ) -> list[dict]:
     """Right answers of every side on pictures of which recovery gained little, more, much, in PSNR.
 
     Args:
-        answers: side -> what it answered about each of the rows; questions without options are left out.
+        right: side -> 1 or 0 for each of the rows; questions without options are left out.
 
     Returns:
         ``from`` and ``to`` (dB), ``count`` and, under ``sides``, the share of right answers with its interval.
@@ -155,35 +154,33 @@ def by_gain(
         mine = [places[number] for number in part]
         drawn = weights([photo_of(rows[place]) for place in mine])
         told = {}
-        for side, said in answers.items():
-            right = [accuracy(said[place], rows[place]["answer"], rows[place]["options"]) for place in mine]
-            told[side] = vars(Figure.of((drawn @ np.array(right, float)) / drawn.sum(1)))
+        for side, own in right.items():
+            told[side] = vars(Figure.of((drawn @ np.array([own[place] for place in mine])) / drawn.sum(1)))
         low, high = float(gained[part].min()), float(gained[part].max())
         result.append({"from": low, "to": high, "count": len(mine), "sides": told})
     return result
 
 
 def told_of(
-    folder: Path, sets: Mapping[str, Sequence[Mapping]], answers: Mapping[tuple[str, str], Mapping[str, Sequence[str]]]
+    folder: Path, sets: Mapping[str, Sequence[Mapping]], right: Mapping[tuple[str, str], Mapping[str, Sequence[float]]]
 ) -> dict[str, dict]:
     """What results say of recovery: for each set and state `gains` and `by_gain`; nothing where nothing was measured.
 
     Args:
-        answers: (side, set) -> state -> the answers.
+        right: (side, set) -> state -> 1 or 0 for each row.
     """
     result: dict[str, dict] = {}
     for name, rows in sets.items():
-        sides = {side: own for (side, of), own in answers.items() if of == name}
+        sides = {side: own for (side, of), own in right.items() if of == name}
         states = list(next(iter(sides.values()))) if sides else []
         for state in states:
             qualities = quality_of(folder, name, rows, state)
             if not any(qualities):
                 continue
-            said = {side: own[state] for side, own in sides.items()}
             result.setdefault(name, {})[state] = {
                 "encoder": next(told["encoder"] for told in qualities if told),
                 "ceiling": CEILING_DB,
                 "figures": gains(qualities, rows),
-                "by gain": by_gain(qualities, rows, said),
+                "by gain": by_gain(qualities, rows, {side: own[state] for side, own in sides.items()}),
             }
     return result

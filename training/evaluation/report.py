@@ -4,12 +4,15 @@ from collections.abc import Mapping
 
 from training.evaluation import length, naming, published
 from training.evaluation.choice import accuracy_of, none_named
+from training.evaluation.open_answers import no_answer
 from training.evaluation.rbench import CELLS, ITEMS, OF_CELLS
 from training.evaluation.rows import CLEAN, STATES
 from training.evaluation.tables import latex, table, turned
 from training.evaluation.targets import check, targets_table
 
 TOLD_OF_CHAINS = (length.TOKENS, length.MILD_TOKENS, length.HEAVY_TOKENS, length.GROWTH, length.LENGTHS)
+
+P_ALONE = "Each p is that of one figure by itself; of twenty that nothing is behind, one is likely to be below 0.05."
 
 LEVELS = (CLEAN, *STATES.values())
 
@@ -21,7 +24,8 @@ def report(results: Mapping) -> str:
     for name, found in results["sets"].items():
         parts += [f"## {name}: {found['samples']} questions on {found['photos']} photos", table(found["sides"])]
         if found["differences"]:
-            parts += [f"{results['main']} less each other side, on the same pictures:", table(found["differences"])]
+            parts += [f"{results['main']} less each other side, on the same pictures. {P_ALONE}"]
+            parts += [table(found["differences"])]
         for grouping in ("by source", "by kind"):
             if found[grouping]:
                 parts += [f"{grouping.capitalize()}:", table(_grouped(found[grouping]))]
@@ -29,9 +33,14 @@ def report(results: Mapping) -> str:
             parts += ["By degradation:", types_table(found["by type"])]
         for grading, own in found.get("R-Bench", {}).items():
             for kind in ("absolute", "relative"):
-                told = {side: scores for side, scores in own.items() if scores and kind in scores}
-                if told:
-                    parts += [f"{kind.capitalize()} robustness, {grading}:", table(_parts_of_rbench(told, kind))]
+                less = found["R-Bench, differences"][grading]
+                for scored, text in ((own, ""), (less, f" {results['main']} less each other side")):
+                    told = {side: scores for side, scores in scored.items() if scores and kind in scores}
+                    if told:
+                        title = f"{kind.capitalize()} robustness, {grading}:{text}"
+                        parts += [title, table(_parts_of_rbench(told, kind))]
+            if any(own.values()) and (lacking := [side for side, scores in own.items() if not scores]):
+                parts += [f"Not scored, as some answers lack a {grading}: {', '.join(lacking)}"]
     for name, states in results.get("recovery", {}).items():
         encoder, ceiling = next((found["encoder"], found["ceiling"]) for found in states.values())
         parts.append(f"## {name}: recovered pictures against clean ones, by {results['recovery by']}")
@@ -97,7 +106,7 @@ def papers_tables(results: Mapping) -> dict[str, dict[str, dict]]:
             if rows := {side: _rbench_row(scores["absolute"]) for side, scores in own.items() if scores}:
                 title = f"{name}: absolute robustness by task and strength; questions without options by {grading}"
                 tables[title] = rows | _published_rbench()
-    copied = {name: found for name, found in results["sets"].items() if set(LEVELS) & set(found["states"][1:])}
+    copied = {name: found for name, found in results["sets"].items() if set(LEVELS[1:]) & set(found["states"])}
     if copied:
         tables["Right answers by strength of the degradation, in per cent"] = _levels(copied)
     chains = {name: found for name, found in results["sets"].items() if found["by type"]}
@@ -108,7 +117,7 @@ def papers_tables(results: Mapping) -> dict[str, dict[str, dict]]:
             if side in found["by type"]
         }
     for name, found in results["sets"].items():
-        tables[f"{name}: answers without an option, and what answers cost"] = {
+        tables[f"{name}: what could not be read, and what answers cost"] = {
             side: {key: own[key] for key in _costs(found["states"], own)} for side, own in found["sides"].items()
         }
     return tables
@@ -118,7 +127,7 @@ SAID = (naming.F1, naming.PRECISION, naming.RECALL, naming.ERROR, naming.BIAS, n
 
 
 def _costs(states: list[str], own: Mapping) -> list[str]:
-    wanted = [*map(none_named, states), naming.CHAINS_COMPLETE, length.TOKENS, length.SECONDS]
+    wanted = [*map(none_named, states), *map(no_answer, states), naming.CHAINS_COMPLETE, length.TOKENS, length.SECONDS]
     return [name for name in wanted if name in own]
 
 

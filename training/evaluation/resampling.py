@@ -83,6 +83,20 @@ def weights(photos: Sequence[Hashable], resamples: int = RESAMPLES, seed: int = 
     return np.vstack([np.ones(len(photos)), drawn[:, places]])
 
 
+def per_photo(columns: Columns, photos: Sequence[Hashable]) -> Columns:
+    """The columns' sums over each photo's pictures, in the order in which photos first come.
+
+    Resampled by one weight a photo they make the figures that their pictures make, in less memory: 2000 resamples of
+    40 000 pictures are 640 MB.
+    """
+    places, count = _places(photos)
+    result = {}
+    for key, column in columns.items():
+        result[key] = np.zeros((count, *column.shape[1:]))
+        np.add.at(result[key], places, column)
+    return result
+
+
 def sums_of(columns: Columns, weights: np.ndarray) -> Sums:
     return {key: weights @ column for key, column in columns.items()}
 

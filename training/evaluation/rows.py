@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from degradations import COPIES, REGISTRY, Recipe, degrade
-from degradations.files import read_photo
+from degradations.files import PhotoError, read_photo
 
 CLEAN, DEGRADED = "clean", "degraded"
 STATES = {copy: f"{copy} %" for copy in COPIES}
@@ -42,9 +42,12 @@ class Picture:
         """Returns: of mode RGB.
 
         Raises:
-            degradations.files.PhotoError: the file cannot be read.
+            degradations.files.PhotoError: the file cannot be read; the text says which.
         """
-        photo = read_photo(Path(self.path))
+        try:
+            photo = read_photo(Path(self.path))
+        except PhotoError as error:
+            raise PhotoError(f"the picture {self.path} is {error}") from error
         return degrade(photo, self.recipe, self.seed) if self.recipe else photo
 
     def digest(self) -> str:

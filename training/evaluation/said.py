@@ -6,7 +6,7 @@ from functools import cached_property
 
 from degradations import Comparison, Recipe, compare
 from demo.chain import Chain, parse_chain
-from training.evaluation.extraction import by_index
+from training.evaluation.extraction import chosen
 from training.evaluation.rows import applied
 
 
@@ -34,7 +34,7 @@ class Said:
 
     Attributes:
         chain: whether the side was asked for a chain; otherwise its text is its answer.
-        by_index: whether a number in its answer is an index in any case.
+        by_index, by_letter: whether a number, or a letter, that is the whole answer is the option's label in any case.
         clean: the same side's answer to the same question about the clean picture, where there is one.
     """
 
@@ -44,6 +44,7 @@ class Said:
     chain: bool
     clean: "Said | None" = None
     by_index: bool = False
+    by_letter: bool = False
 
     @cached_property
     def parsed(self) -> Chain:
@@ -51,8 +52,12 @@ class Said:
 
     @property
     def answer(self) -> str:
-        answer = self.parsed.answer if self.chain else self.reply.text
-        return by_index(answer, self.row["options"]) if self.by_index else answer
+        return self.parsed.answer if self.chain else self.reply.text
+
+    @cached_property
+    def chosen(self) -> int | None:
+        """The index of the option that the answer names, None where it names none."""
+        return chosen(self.answer, self.row["options"], self.by_index, self.by_letter)
 
     @cached_property
     def applied(self) -> Recipe | None:

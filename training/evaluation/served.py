@@ -34,14 +34,13 @@ class Answer:
     """What came back.
 
     Attributes:
+        text: what the model said, be it why it refuses to answer; "" where a filter let nothing through.
         tokens: as the endpoint counted them, None where it does not.
-        problem: why there is no text; None where there is one.
     """
 
     text: str
     tokens: int | None
     seconds: float
-    problem: str | None = None
 
 
 def ask_all(endpoint: Endpoint, questions: Iterable[Question], record: Callable[[Question, Answer], None]) -> None:
@@ -87,7 +86,7 @@ class _Run:
             except openai.APIError as error:
                 self._fail(error)
             except _NothingError:
-                self.unanswered += 1
+                self._unanswered("its responses hold no answer")
             except EndpointError as error:
                 self.stopped = error
             if self.stopped:
@@ -104,7 +103,7 @@ class _Run:
             )
         except openai.BadRequestError as error:
             if error.code in FILTERED:
-                return Answer("", 0, time.perf_counter() - begin, f"refused: {error.code}")
+                return Answer("", 0, time.perf_counter() - begin)
             raise
         except json.JSONDecodeError as error:
             raise _NothingError from error
@@ -117,8 +116,7 @@ class _Run:
         if not choices or not choices[0].message:
             raise _NothingError
         message = choices[0].message
-        problem = f"refused: {message.refusal}" if message.refusal else None
-        return Answer((message.content or "").strip(), tokens, seconds, problem)
+        return Answer((message.content or message.refusal or "").strip(), tokens, seconds)
 
     def _fail(self, error: openai.APIError) -> None:
         """A request came to nothing: the next may fare better, unless the endpoint refuses or is gone."""
@@ -126,16 +124,19 @@ class _Run:
         said = str(error).replace(endpoint.key, "***") if endpoint.key else str(error)
         status = getattr(error, "status_code", None)
         if status is None or status in (408, 409, 429) or status >= 500:
-            self.unanswered += 1
-            self.in_succession += 1
-            if self.in_succession >= max(TURNED_AWAY, endpoint.concurrency):
-                self.stopped = StoppedError(
-                    f"no answer from {endpoint.base_url} to {self.in_succession} questions in succession ({said}); "
-                    "the same command goes on"
-                )
+            self._unanswered(said)
         else:
             hint = HINTS.get(status, "the request is not as it should be")
             self.stopped = EndpointError(f"{endpoint.base_url} refuses: {hint} ({said})")
+
+    def _unanswered(self, said: str) -> None:
+        self.unanswered += 1
+        self.in_succession += 1
+        if self.in_succession >= max(TURNED_AWAY, self.endpoint.concurrency) and not self.stopped:
+            self.stopped = StoppedError(
+                f"no answer from {self.endpoint.base_url} to {self.in_succession} questions in succession ({said}); "
+                "the same command goes on"
+            )
 
 
 def _content(question: Question) -> list[dict]:

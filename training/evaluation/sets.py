@@ -5,27 +5,31 @@ What a source is, is told by what lies there:
 - a folder with ``samples.jsonl``, made by ``training.synthesize``: its own pictures in its own states;
 - a TSV of VLMEvalKit, by its path, or by its name in VLMEvalKit's cache (``$LMUData``, else ``~/LMUData``);
 - R-Bench, CSV or Parquet or a name on the Hub, known by its columns ``ref_image`` and ``dis_image``;
+- a folder with ``examples.json``, as the one that ships: the questions that have a right answer; their own recipes,
+  which were chosen to show something, play no part;
 - a JSON Lines file of questions or a folder with one, and whatever else `training.sources` opens.
 
 A name on the Hub is ``owner/name``, ``owner/name:config``, with ``#split`` behind it for another split than train.
-Questions of TSV and JSON Lines are asked at the published levels: clean, and one type of degradation a picture at 25,
-50 and 100 %, dealt and seeded as by ``python -m degradations benchmark``, so the pictures are those that it writes.
-Or they are taken from the folder that it wrote.
+Questions of TSV, examples and JSON Lines are asked at the published levels: clean, and one type of degradation a
+picture at 25, 50 and 100 %, dealt and seeded as by ``python -m degradations benchmark``, so the pictures are those that
+it writes. Those of TSV can be taken from the folder that it wrote.
 """
 
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 
 from degradations import Recipe
+from demo.examples import load_examples
 from training.data import read_samples
 from training.evaluation.levels import PUBLISHED, Levels, States, keep
 from training.evaluation.rbench_questions import csv_records, is_rbench, read_rbench
-from training.evaluation.rows import CLEAN, DEGRADED, MCQ, VQA, Picture, make_row
+from training.evaluation.rows import CLEAN, DEGRADED, MCQ, VQA, Picture, make_row, states_of
 from training.evaluation.tsv import cache, find_table, read_tsv
 from training.formats import question_fields
 from training.sources import Source, open_source
 
-SAMPLES = "samples.jsonl"
+SAMPLES, EXAMPLES = "samples.jsonl", "examples.json"
 
 
 def read_set(source: str, kept: Path, levels: Levels = PUBLISHED, limit: int | None = None) -> list[dict]:
@@ -36,7 +40,8 @@ def read_set(source: str, kept: Path, levels: Levels = PUBLISHED, limit: int | N
         limit: the first rows only.
 
     Raises:
-        ValueError: there is no such source, or nothing tells how to read it, or it holds no questions.
+        ValueError: there is no such source, or nothing tells how to read it, or it holds no questions, two of one
+            number, or such that have no state in common.
     """
     path = Path(source)
     if (path / SAMPLES).exists():
@@ -45,11 +50,33 @@ def read_set(source: str, kept: Path, levels: Levels = PUBLISHED, limit: int | N
         rows = read_tsv(table, kept, levels, limit)
     elif path.suffix == ".csv" and path.is_file():
         rows = read_rbench(csv_records(path), path.parent, kept, limit)
+    elif (path / EXAMPLES).exists():
+        rows = _read_examples(path, levels, limit)
     else:
         rows = _of_records(source, kept, levels, limit)
     if not rows:
         raise ValueError(f"{source} holds no questions")
+    if twice := [number for number, count in Counter(row["id"] for row in rows).items() if count > 1]:
+        raise ValueError(f"{source} holds several questions of the number {twice[0]}; give each its own")
+    if not states_of(rows):
+        raise ValueError(f"{source} holds photos as they are and degraded ones, which are asked in no state in common")
     return rows
+
+
+def _read_examples(folder: Path, levels: Levels, limit: int | None) -> list[dict]:
+    _refuse_copies(levels, folder)
+    rows = []
+    for number, example in enumerate(load_examples(folder)[:limit]):
+        if example.answer is not None:
+            options, states = list(example.options), levels.on_the_fly([(number, str(example.image))])
+            asked = (example.question, options, options[example.answer], example.answer)
+            rows.append(make_row(number, *asked, "example", folder.name, MCQ) | states.keys())
+    return rows
+
+
+def _refuse_copies(levels: Levels, source: str | Path) -> None:
+    if levels.folder:
+        raise ValueError(f"copies are taken from a folder for tables of VLMEvalKit only, and {source} is none")
 
 
 def _of_records(source: str, kept: Path, levels: Levels, limit: int | None) -> list[dict]:
@@ -72,8 +99,7 @@ def _read_questions(source: Source, kept: Path, levels: Levels, limit: int | Non
     Raises:
         ValueError: a record cannot be read, or copies are to come from a folder.
     """
-    if levels.folder:
-        raise ValueError(f"copies are taken from a folder for tables of VLMEvalKit only, and {source.given} is none")
+    _refuse_copies(levels, source.given)
     rows, place = [], 0
     for number, raw in enumerate(islice(source.records, limit)):
         try:

@@ -7,6 +7,7 @@ together. Batches are those of a single process, so the union is what it would h
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -14,6 +15,9 @@ from accelerate import PartialState
 
 from degradations.jobs import read_table
 from training.written import appending
+
+PATIENCE = timedelta(days=30)
+"""How long processes wait for each other: an endpoint is asked by one of them, however long that takes."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def this_process() -> Shard:
     """Which of accelerate's processes this is; the only one without accelerate."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ALONE
-    state = PartialState(cpu=not torch.cuda.is_available())
+    state = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
     if torch.cuda.is_available():
         torch.cuda.set_device(state.device)
     return Shard(state.process_index, state.num_processes)

@@ -46,7 +46,7 @@ def read_tsv(path: Path, kept: Path, levels: Levels, limit: int | None = None) -
     named = [(dict(zip(table.columns, values, strict=True)), stems) for values, stems, _ in table.rows()]
     named = [(raw, stems) for raw, stems in named if stems][:limit]
     files = _files(table, kept, {stem for _, stems in named for stem in stems})
-    copies = Copies(levels.folder, path.stem) if levels.folder else None
+    copies = Copies(levels.folder, path) if levels.folder else None
     rows = []
     for raw, stems in named:
         own = [files[stem] for stem in stems]
@@ -71,8 +71,15 @@ def question_of_row(raw: Mapping[str, str]) -> str:
     return question_with_options(*_parts(raw))
 
 
+ABSENT = ("", "nan", "NaN", "<NA>")
+"""What stands for no option. "None" and "NA", which readers of tables take for empty cells, too, can be options."""
+
+
 def _parts(raw: Mapping[str, str]) -> tuple[str, list[str]]:
-    options = [raw[letter] for letter in ascii_uppercase if letter in raw and raw[letter] not in NO_PICTURE]
+    letters = [letter for letter in ascii_uppercase if raw.get(letter, "") not in ABSENT]
+    # An option that a reader of tables took for an empty cell keeps its letter, or the others would get other ones.
+    offered = ascii_uppercase[: ascii_uppercase.index(letters[-1]) + 1] if letters else ""
+    options = [raw[letter] if letter in letters else "None" for letter in offered]
     return raw["question"] if raw.get("hint", "") in NO_PICTURE else f"{raw['hint']}\n{raw['question']}", options
 
 
