@@ -26,4 +26,4 @@ def notes(text: str) -> str:
 
 def keys() -> str:
     """Which key does what."""
-    return f'<p>{shown("present.keys")}</p>'
+    return f"<p>{shown('present.keys')}</p>"

@@ -11,7 +11,7 @@ from PIL import Image
 from degradations import REGISTRY
 from demo.sweep.chart import MARKS
 from demo.sweep.engine import SIDES
-from demo.sweep.panels import what_was_swept
+from demo.sweep.panels import pictured, what_was_swept
 from demo.texts import DEFAULT, say
 
 CELL = ("answer", "choice", "verdict", "tokens", "stop_reason", "error")
@@ -55,7 +55,7 @@ def as_png(state: Mapping, pictures: Sequence[Image.Image], language: str = DEFA
     """A slide: question, thumbnails, predictions and answers; of a matrix, both heat maps.
 
     Args:
-        pictures: a thumbnail of every step.
+        pictures: a thumbnail for each of `demo.sweep.panels.pictured`.
         language: of the slide's own words.
     """
     # Here, because nothing but this needs them, and a page without a sweep need not wait for them.
@@ -88,8 +88,7 @@ def as_png(state: Mapping, pictures: Sequence[Image.Image], language: str = DEFA
 
 
 def _sweep(figure, state: Mapping, pictures: Sequence[Image.Image], language: str) -> None:
-    first = state["steps"][0]["seed"]
-    one_seed = [(step, pictures[number]) for number, step in enumerate(state["steps"]) if step["seed"] == first]
+    one_seed = list(zip(pictured(state), pictures, strict=True))
     intensities = [step["intensity"] for step, _ in one_seed]
     left, wide = 0.13, 0.83
     room = wide / len(one_seed)
