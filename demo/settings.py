@@ -134,6 +134,8 @@ DECKS = Path(os.environ.get("DEMO_DECKS") or EXAMPLES / "decks")
 """Decks that a link may name; whoever starts the server chooses the folder (DEMO_DECKS)."""
 MAX_DECK_CHARACTERS = 200_000
 MAX_RECORDING_BYTES = 8_000_000
+LONGEST_RUN_S = 3600
+"""What a recording may take at its true pace; whoever plays one has one of few places."""
 MOST_PLAYED = 8
 """How many recordings may be played at the same time."""
 READABLE_CHARACTERS_PER_S = 30.0

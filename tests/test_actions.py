@@ -12,7 +12,7 @@ from degradations import REGISTRY, Recipe, degrade
 from demo import api, photos, settings
 from demo.chain import format_chain
 from demo.compare.actions import Actions, Previews
-from demo.compare.answering import Running
+from demo.compare.answering import Answers, Running
 from demo.examples import Example, known_answer, load_examples
 from demo.generation import Event, Stats
 
@@ -232,12 +232,26 @@ def test_stop_reaches_its_own_run_only():
 
 def test_a_stop_in_the_queue_counts_until_the_next_question():
     running = Running()
-    assert not running.stop("a", 0)
+    running.asked("a")
+    assert running.stop("a", 0) is False
     with running.entered("a") as stop:
         assert stop.is_set()
     running.asked("a")
     with running.entered("a") as stop:
         assert not stop.is_set()
+
+
+def test_a_stop_where_nothing_runs_leaves_the_answers_alone(bench):
+    answers = Answers(bench, EXAMPLES, None)
+    assert answers.halt(ANN) == [gr.skip()] * 6
+    answers.prepare(ANN, *[0.0] * len(REGISTRY))
+    assert "before it began" in answers.halt(ANN)[0]
+    with answers.running.entered("ann") as stop:
+        assert stop.is_set()
+    assert answers.halt(ANN) == [gr.skip()] * 6
+    answers.prepare(ANN, *[0.0] * len(REGISTRY))
+    with answers.running.entered("ann") as stop:
+        assert not stop.is_set(), "a stop before the question was asked does not count for it"
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.title)

@@ -30,12 +30,14 @@ class Running:
     def __init__(self):
         self._lock = threading.Lock()
         self._runs: dict[str, tuple[threading.Event, threading.Event]] = {}
+        self._waiting: set[str] = set()
         self._stopped_early: set[str] = set()
 
     def asked(self, session: str) -> None:
         """A new question is on its way into the queue: what was stopped before is forgotten."""
         with self._lock:
             self._stopped_early.discard(session)
+            self._waiting.add(session)
 
     @contextmanager
     def entered(self, session: str) -> Iterator[threading.Event]:
@@ -43,6 +45,7 @@ class Running:
         stop, over = threading.Event(), threading.Event()
         with self._lock:
             self._runs[session] = stop, over
+            self._waiting.discard(session)
             if session in self._stopped_early:
                 stop.set()
         try:
@@ -53,11 +56,18 @@ class Running:
                 if self._runs.get(session) == (stop, over):
                     del self._runs[session]
 
-    def stop(self, session: str, patience: float) -> bool:
-        """Stop a session's run and wait until it has said its last; False where none runs yet."""
+    def stop(self, session: str, patience: float) -> bool | None:
+        """Stop a session's run and wait until it has said its last.
+
+        Returns:
+            False where it is still in the queue, None where there is nothing to stop.
+        """
         with self._lock:
             run = self._runs.get(session)
             if run is None:
+                if session not in self._waiting:
+                    return None
+                self._waiting.discard(session)
                 self._stopped_early.add(session)
                 return False
         stop, over = run
@@ -172,8 +182,11 @@ class Answers:
         return photos.save_once(pixels, self.cache, lambda: recording.photo)
 
     def halt(self, request: gr.Request):
-        """status, columns"""
-        if self.running.stop(request.session_hash, settings.STOP_PATIENCE_S):
+        """status, columns; what was answered long ago stays"""
+        stopped = self.running.stop(request.session_hash, settings.STOP_PATIENCE_S)
+        if stopped is None:
+            return [gr.skip()] * 6
+        if stopped:
             return markup.message(Text("compare.stopped")), *[gr.skip()] * 5
         return markup.message(Text("compare.stopped-early")), *_nothing_asked()
 

@@ -101,12 +101,13 @@ class Actions:
         """status, columns, kept run; a recording answers"""
 
         def answers() -> Iterator[tuple]:
+            speed = _speed(pace)
             slide = self._deck(text).slides[int(number or 0)]
             kept = self._recorded(slide)
             if kept is None:
                 raise ValueError(Text("present.no-recording"))
             asked = _asked_by(slide.example)
-            events = recording.replay(kept, 1.0 if pace == READABLE else float(pace), stop)
+            events = recording.replay(kept, speed, stop)
             if pace == READABLE:
                 events = recording.paced(events, settings.READABLE_CHARACTERS_PER_S, stop)
             yield from answered(events, asked, kept.recipe, recorded(kept))
@@ -144,6 +145,13 @@ class Actions:
 def _asked_by(example: Example) -> Asked:
     options = list(example.options)
     return Asked(example.image, question_with_options(example.question, options), options, example.answer)
+
+
+def _speed(pace: object) -> float:
+    """How many times as fast as it was a recording is played; a request by hand may bring anything."""
+    if pace not in PACES:
+        raise ValueError(Text("present.bad-pace", paces=", ".join(PACES)))
+    return 1.0 if pace == READABLE else float(pace)
 
 
 def _cleared() -> tuple:

@@ -49,6 +49,7 @@ window.stage = (() => {
       speaker = window.open("", "speaker", "popup,width=640,height=420");
       if (!speaker) { root.toggleAttribute("data-notes"); return; }
       const write = () => {
+        if (speaker.closed) return;
         speaker.document.documentElement.lang = root.lang;
         speaker.document.body.innerHTML = source.innerHTML;
       };
@@ -66,6 +67,10 @@ window.stage = (() => {
     " ": () => click("stage-run"), p: () => click("stage-play"), s: () => click("stage-stop"),
     d: stage.hall, n: stage.notes, f: stage.fullscreen, Escape: stage.leave,
   };
+  // A pace that was chosen by hand has the arrows; the slides want them back. By keyboard it keeps them: detail is 0.
+  document.addEventListener("click", (event) => {
+    if (root.dataset.present && event.detail && event.target.closest("#stage-pace")) document.activeElement?.blur();
+  });
   document.addEventListener("keydown", (event) => {
     const act = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     const elsewhere = event.target.closest("input, textarea, select, #preview");

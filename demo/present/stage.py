@@ -117,6 +117,14 @@ def _wire(page: gr.Blocks, ui: SimpleNamespace, actions: Actions, compare: Simpl
         concurrency_limit=settings.MOST_PLAYED,
         api_visibility="private",
     )
+    # What is on its way belongs to the slide that is left; and one run at a time writes into the columns.
+    leaving = [ui.next.click, ui.previous.click, first.click, ui.file.upload]
+    gr.on(leaving, None, cancels=[running, playing]).then(
+        actions.answers.settle, None, [compare.ask, compare.stop], **at_once
+    )
+    ui.run.click(None, cancels=[playing])
+    ui.play.click(None, cancels=[running])
+    playing.then(actions.answers.settle, None, [compare.ask, compare.stop], **at_once)
     stopping = ui.stop.click(actions.answers.halt, None, [ui.status, *compare.columns], **at_once)
     stopping.then(None, cancels=[running, playing]).then(
         actions.answers.settle, None, [compare.ask, compare.stop], **at_once

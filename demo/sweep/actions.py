@@ -152,7 +152,10 @@ class Actions:
 
     def halt(self, request: gr.Request):
         """status"""
-        if self.running.stop(request.session_hash, settings.SWEEP_STOP_PATIENCE_S):
+        stopped = self.running.stop(request.session_hash, settings.SWEEP_STOP_PATIENCE_S)
+        if stopped is None:
+            return gr.skip()
+        if stopped:
             return markup.message(Text("compare.stopped"))
         return markup.message(Text("compare.stopped-early"))
 
