@@ -146,7 +146,7 @@ SWEEP_TYPE = "gaussian noise"
 MOST_SWEEP_STEPS = 21
 MOST_SWEEP_SEEDS = 5
 SWEEP_BATCH = 12
-"""How many pictures go through the models at once; each is a row a side."""
+"""How many pictures of a sweep, or of a batch to annotate, go through the models at once; each is a row a side."""
 SWEEP_UPDATE_S = 0.6
 """How often the results of a sweep are redrawn; they are many."""
 SWEEP_STOP_PATIENCE_S = 60.0

@@ -1,26 +1,30 @@
 """Items that came without a prediction get the one of the page's own model."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from sqlalchemy import select, update
 
-from demo import photos
+from demo import photos, settings
 from demo.annotate.batches import Batches
 from demo.annotate.found import predicted_by
 from demo.chain import question_with_options
 from demo.models import Pair
 from demo.store.tables import NAME_LENGTH, Item
-from demo.streaming import stream
+from demo.streaming import stream_batch
 from demo.texts import Text
 
 
 def predict(batches: Batches, batch: int, pair: Pair, stop: threading.Event | None = None) -> Iterator[tuple[int, int]]:
     """Have the degradation-aware model answer about the items that have no prediction; each is kept at once.
 
+    Pictures with the same question go through the model together, `settings.SWEEP_BATCH` at a time. Closing the
+    generator, or setting `stop`, ends it within a token; what is unfinished then is not kept.
+
     Yields:
-        (items done, items to do), at the beginning and after each.
+        (items done, items to do): at the beginning, after each, and every `settings.UPDATE_S` between them.
 
     Raises:
         ValueError: the model failed; with a `Text` that says why. What was done stays.
@@ -29,28 +33,38 @@ def predict(batches: Batches, batch: int, pair: Pair, stop: threading.Event | No
         wanting = session.scalars(
             select(Item).where(Item.batch_id == batch, Item.chain.is_(None)).order_by(Item.number)
         ).all()
-    yield 0, len(wanting)
-    for done, item in enumerate(wanting, 1):
-        chain = _ask(batches, pair, item, stop)
-        if chain is None:
+    done, told = 0, time.monotonic()
+    yield done, len(wanting)
+    for question, items in _together(wanting):
+        images = [pair.fit(photos.load(batches.pictures.path(item.picture))) for item in items]
+        texts = [""] * len(items)
+        with closing(stream_batch(pair, images, question, stop=stop)) as events:
+            for event in events:
+                if event.side == pair.robust.name:
+                    texts[event.picture] += event.text
+                    if event.error:
+                        raise ValueError(Text("annotate.model-failed", cause=event.error))
+                    if event.done and event.stats and event.stats.stop_reason != "stopped":
+                        _keep(batches, items[event.picture], texts[event.picture], pair)
+                        done, told = done + 1, 0.0
+                if time.monotonic() - told >= settings.UPDATE_S:
+                    told = time.monotonic()
+                    yield done, len(wanting)
+        if stop is not None and stop.is_set():
             return
-        values = {"chain": chain, "predicted": str(predicted_by(chain)), "model": str(pair.robust.label)[:NAME_LENGTH]}
-        with batches.store.writing() as session:
-            session.execute(update(Item).where(Item.id == item.id, Item.chain.is_(None)).values(**values))
-        yield done, len(wanting)
 
 
-def _ask(batches: Batches, pair: Pair, item: Item, stop: threading.Event | None) -> str | None:
-    """What the degradation-aware side says about an item; None if it was stopped."""
-    photo = pair.fit(photos.load(batches.pictures.path(item.picture)))
-    question, text = question_with_options(item.question, list(item.options)), ""
-    with closing(stream(pair, photo, question, stop=stop)) as events:
-        for event in events:
-            if event.side != pair.robust.name:
-                continue
-            text += event.text
-            if event.error:
-                raise ValueError(Text("annotate.model-failed", cause=event.error))
-            if event.done:
-                return None if event.stats and event.stats.stop_reason == "stopped" else text
-    return None
+def _together(items: Sequence[Item]) -> Iterator[tuple[str, list[Item]]]:
+    """The items in groups that are asked the same."""
+    alike: dict[str, list[Item]] = {}
+    for item in items:
+        alike.setdefault(question_with_options(item.question, list(item.options)), []).append(item)
+    for question, group in alike.items():
+        for first in range(0, len(group), settings.SWEEP_BATCH):
+            yield question, group[first : first + settings.SWEEP_BATCH]
+
+
+def _keep(batches: Batches, item: Item, chain: str, pair: Pair) -> None:
+    values = {"chain": chain, "predicted": str(predicted_by(chain)), "model": str(pair.robust.label)[:NAME_LENGTH]}
+    with batches.store.writing() as session:
+        session.execute(update(Item).where(Item.id == item.id, Item.chain.is_(None)).values(**values))
