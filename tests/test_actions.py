@@ -15,6 +15,8 @@ from demo.compare.actions import Actions, Previews
 from demo.compare.answering import Answers, Running
 from demo.examples import Example, known_answer, load_examples
 from demo.generation import Event, Stats
+from demo.present.actions import Actions as StageActions
+from demo.present.recording import Recorder
 
 EXAMPLES = load_examples()
 CHAIN = format_chain(Recipe({"lens blur": 0.3}), "It is soft.", "Two ears.", "A cat.", "1")
@@ -239,6 +241,40 @@ def test_a_stop_in_the_queue_counts_until_the_next_question():
     running.asked("a")
     with running.entered("a") as stop:
         assert not stop.is_set()
+
+
+def on_stage(bench, tmp_path) -> StageActions:
+    answers = Answers(bench, EXAMPLES, None)
+    answers.recorder = lambda *about: Recorder({}, "?", Recipe(), 0, 0.0, 50, "cat.jpg")
+    answers.keep = lambda kept: "run.json"
+    return StageActions(bench, EXAMPLES, lambda request, example: (), answers, tmp_path, tmp_path)
+
+
+def test_a_slide_that_is_left_takes_its_run_along(bench, photo, script, tmp_path):
+    script(*said("baseline", "1"), *said("robust", CHAIN))
+    stage, asked = on_stage(bench, tmp_path), (photo, "What is it?", "dog\ncat", 0.0, 50, 0, *[0.0] * len(REGISTRY))
+    assert any("correct" in str(one) or "cat" in str(one) for one in list(stage.run(ANN, "", 0, "1", *asked))[-2])
+    run = stage.run(ANN, "", 0, "1", *asked)
+    assert "Answering" in next(run)[0]
+    turned = []
+    turning = threading.Thread(target=lambda: turned.append(stage.turn(1)(ANN, "", 0)))
+    turning.start()
+    assert stage.answers.running._runs["ann"][0].wait(10)
+    assert not turned, "it waits until the run has written its last"
+    assert list(run) == [], "nothing of the run reaches the next slide"
+    turning.join(10)
+    assert turned[0][0] == 1 and "empty" in turned[0][6]
+
+
+def test_a_run_that_waits_while_its_slide_is_left_writes_nothing(bench, photo, script, tmp_path):
+    script(*said("baseline", "1"), *said("robust", CHAIN))
+    stage, sliders = on_stage(bench, tmp_path), [0.0] * len(REGISTRY)
+    stage.prepare(ANN, *sliders)
+    stage.turn(1)(ANN, "", 0)
+    asked = photo, "What is it?", "dog\ncat", 0.0, 50, 0, *sliders
+    assert list(stage.run(ANN, "", 0, "1", *asked)) == []
+    stage.prepare(ANN, *sliders)
+    assert list(stage.run(ANN, "", 0, "1", *asked)) != []
 
 
 def test_a_stop_where_nothing_runs_leaves_the_answers_alone(bench):

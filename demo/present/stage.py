@@ -85,11 +85,9 @@ def _wire(page: gr.Blocks, ui: SimpleNamespace, actions: Actions, compare: Simpl
     slide = [ui.number, ui.question, ui.notes, ui.counter, ui.status, *compare.columns, *compare.scene]
     answers = [ui.status, *compare.columns, compare.keep]
 
-    # The events of one button follow each other in this order, so what cancels comes first: a run writes into the
-    # columns until it is cancelled, and what is on its way belongs to the slide that is left.
     asked = [ui.deck, ui.number, ui.pace, compare.photo, compare.question, compare.options]
     prepared = ui.run.click(
-        actions.answers.prepare, compare.sliders, [ui.status, compare.ask, compare.stop, *compare.columns], **at_once
+        actions.prepare, compare.sliders, [ui.status, compare.ask, compare.stop, *compare.columns], **at_once
     )
     running = prepared.success(
         actions.run,
@@ -101,7 +99,6 @@ def _wire(page: gr.Blocks, ui: SimpleNamespace, actions: Actions, compare: Simpl
         **api.MODEL_QUEUE,
     )
     running.then(actions.answers.settle, None, [compare.ask, compare.stop], **at_once)
-    ui.play.click(None, cancels=[running])
     playing = ui.play.click(
         actions.play,
         [*place, ui.pace],
@@ -110,7 +107,6 @@ def _wire(page: gr.Blocks, ui: SimpleNamespace, actions: Actions, compare: Simpl
         concurrency_limit=settings.MOST_PLAYED,
         api_visibility="private",
     )
-    ui.run.click(None, cancels=[playing])
     stopping = ui.stop.click(actions.answers.halt, None, [ui.status, *compare.columns], **at_once)
     stopping.then(None, cancels=[running, playing]).then(
         actions.answers.settle, None, [compare.ask, compare.stop], **at_once
@@ -118,16 +114,10 @@ def _wire(page: gr.Blocks, ui: SimpleNamespace, actions: Actions, compare: Simpl
 
     first = gr.Button(visible="hidden", elem_id="stage-first")
     entered = gr.Button(visible="hidden", elem_id="stage-entered")
-    gr.on(
-        [ui.next.click, ui.previous.click, first.click, ui.file.upload],
-        None,
-        cancels=[running, playing],
-        api_visibility="private",
-    )
     opened = page.load(actions.open, ui.deck, place, js=DECK_OF_LINK, **told)
     opened.then(None, js=BEGIN, api_visibility="private")
     ui.file.upload(actions.open_file, ui.file, place, **told, **raw).success(actions.turn(0), place, slide, **told)
-    ui.next.click(actions.turn(1), place, slide, **told)
-    ui.previous.click(actions.turn(-1), place, slide, **told)
-    first.click(actions.turn(0), place, slide, **told)
+    for button, by in ((ui.next, 1), (ui.previous, -1), (first, 0)):
+        # A run that runs is left by turning; one that still waits for the models is taken out of the queue here.
+        button.click(actions.turn(by), place, slide, **told).then(None, cancels=[running, playing])
     entered.click(actions.enter, [compare.question, compare.options], ui.question, **at_once)
