@@ -11,12 +11,16 @@ from PIL import Image
 from degradations import REGISTRY, Recipe, degrade
 from demo import api, photos, settings
 from demo.chain import format_chain
+from demo.compare import tab as compare_tab
 from demo.compare.actions import Actions, Previews
 from demo.compare.answering import Answers, Running
 from demo.examples import Example, known_answer, load_examples
 from demo.generation import Event, Stats
+from demo.labels import Labels
+from demo.present import stage
 from demo.present.actions import Actions as StageActions
 from demo.present.recording import Recorder
+from demo.sweep import tab as sweep_tab
 
 EXAMPLES = load_examples()
 CHAIN = format_chain(Recipe({"lens blur": 0.3}), "It is soft.", "Two ears.", "A cat.", "1")
@@ -275,6 +279,24 @@ def test_a_run_that_waits_while_its_slide_is_left_writes_nothing(bench, photo, s
     assert list(stage.run(ANN, "", 0, "1", *asked)) == []
     stage.prepare(ANN, *sliders)
     assert list(stage.run(ANN, "", 0, "1", *asked)) != []
+
+
+def test_what_finds_no_place_in_the_queue_is_told_and_can_be_tried_again(bench):
+    """In the browser, what follows by `then` does not follow a failure."""
+    bench.pair.max_new_tokens = 50
+    bench.pair.baseline = bench.pair.robust = SimpleNamespace(name="robust", label="tiny")
+    with gr.Blocks() as page:
+        labels = Labels()
+        desk = compare_tab.build(bench, EXAMPLES, labels)
+        with gr.Tab() as tab:
+            sweep_tab.build(bench, EXAMPLES, labels, desk, tab, gr.Radio())
+        stage.build(page, bench, EXAMPLES, labels, desk)
+    queued = {fn._id for fn in page.fns.values() if fn.concurrency_id == api.MODEL_QUEUE["concurrency_id"]}
+    followed = {fn.trigger_after for fn in page.fns.values() if fn.trigger_only_on_failure}
+    assert len(queued) == 3 and queued <= followed
+    status, ask, stop, *columns = Answers(bench, EXAMPLES, None).turned_away()
+    assert "too many are waiting" in status and (ask.interactive, stop.interactive) == (True, False)
+    assert len(columns) == 5
 
 
 def test_a_stop_where_nothing_runs_leaves_the_answers_alone(bench):

@@ -198,6 +198,10 @@ class Answers:
             return markup.message(Text("compare.stopped")), *[gr.skip()] * 5
         return markup.message(Text("compare.stopped-early")), *_nothing_asked()
 
+    def turned_away(self):
+        """status, ask, stop, columns; of a question that found no place in the queue"""
+        return markup.message(Text("compare.turned-away"), "bad"), *self.settle(), *_nothing_asked()
+
     def settle(self):
         """ask, stop"""
         return gr.Button(interactive=True), gr.Button(interactive=False)

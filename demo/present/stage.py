@@ -99,6 +99,8 @@ def _wire(page: gr.Blocks, ui: SimpleNamespace, actions: Actions, compare: Simpl
         **api.MODEL_QUEUE,
     )
     running.then(actions.answers.settle, None, [compare.ask, compare.stop], **at_once)
+    away = [ui.status, compare.ask, compare.stop, *compare.columns]
+    running.failure(actions.answers.turned_away, None, away, **at_once)
     playing = ui.play.click(
         actions.play,
         [*place, ui.pace],
@@ -116,6 +118,7 @@ def _wire(page: gr.Blocks, ui: SimpleNamespace, actions: Actions, compare: Simpl
     entered = gr.Button(visible="hidden", elem_id="stage-entered")
     opened = page.load(actions.open, ui.deck, place, js=DECK_OF_LINK, **told)
     opened.then(None, js=BEGIN, api_visibility="private")
+    opened.failure(None, js=BEGIN, api_visibility="private")  # with the examples, where a link names no deck
     ui.file.upload(actions.open_file, ui.file, place, **told, **raw).success(actions.turn(0), place, slide, **told)
     for button, by in ((ui.next, 1), (ui.previous, -1), (first, 0)):
         # A run that runs is left by turning; one that still waits for the models is taken out of the queue here.

@@ -159,6 +159,10 @@ class Actions:
             return markup.message(Text("compare.stopped"))
         return markup.message(Text("compare.stopped-early"))
 
+    def turned_away(self):
+        """status, sweep, stop; of a sweep that found no place in the queue"""
+        return markup.message(Text("compare.turned-away"), "bad"), *self.settle()
+
     def settle(self):
         """sweep, stop"""
         return gr.Button(interactive=True), gr.Button(interactive=False)
