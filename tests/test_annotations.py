@@ -407,7 +407,14 @@ def test_names_are_believed_on_ones_own_machine_only():
     local = Access(local=True)
     assert local.visitor(" Anna ", "", address="127.0.0.1").name == "Anna"
     assert local.visitor("anna", "", address="127.0.0.1").operator
-    for address, headers in (("10.0.0.7", {}), ("", {}), ("127.0.0.1", {"x-forwarded-for": "1.2.3.4"})):
+    for host in ("127.0.0.1:7860", "localhost:7860", "[::1]:7860"):
+        assert local.visitor("anna", "", address="127.0.0.1", headers={"host": host}).operator
+    for address, headers in (
+        ("10.0.0.7", {}),
+        ("", {}),
+        ("127.0.0.1", {"x-forwarded-for": "1.2.3.4"}),
+        ("127.0.0.1", {"host": "elsewhere.example:7860"}),  # another site's name that leads to this machine
+    ):
         with pytest.raises(ForbiddenError):
             local.visitor("anna", "", address=address, headers=headers)
     with pytest.raises(ForbiddenError):
