@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
+from gradio.utils import get_space
 
 from demo import markup, settings
 from demo.annotate import asking, panels
@@ -62,7 +63,8 @@ def on_load(page: gr.Blocks, ui: SimpleNamespace) -> None:
 
 def _who(ui: SimpleNamespace, service: Service, labels: Labels) -> None:
     with gr.Row(elem_id="annotate-who"):
-        login = bool(os.environ.get("OAUTH_CLIENT_ID"))  # of a Space with a login
+        # Of a Space alone: elsewhere Gradio lets everybody in as whoever started the server.
+        login = bool(get_space() and os.environ.get("OAUTH_CLIENT_ID"))
         if login:
             gr.LoginButton(scale=1)
         ui.name = labels(
