@@ -163,6 +163,8 @@ DECKS = Path(os.environ.get("DEMO_DECKS") or EXAMPLES / "decks")
 """Decks that a link may name; whoever starts the server chooses the folder (DEMO_DECKS)."""
 MAX_DECK_CHARACTERS = 200_000
 MAX_RECORDING_BYTES = 8_000_000
+LONGEST_RUN_S = 3600
+"""What a recording may take at its true pace; whoever plays one has one of few places."""
 MOST_PLAYED = 8
 """How many recordings may be played at the same time."""
 READABLE_CHARACTERS_PER_S = 30.0
@@ -173,7 +175,7 @@ SWEEP_TYPE = "gaussian noise"
 MOST_SWEEP_STEPS = 21
 MOST_SWEEP_SEEDS = 5
 SWEEP_BATCH = 12
-"""How many pictures go through the models at once; each is a row a side."""
+"""How many pictures of a sweep, or of a batch to annotate, go through the models at once; each is a row a side."""
 SWEEP_UPDATE_S = 0.6
 """How often the results of a sweep are redrawn; they are many."""
 SWEEP_STOP_PATIENCE_S = 60.0

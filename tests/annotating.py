@@ -5,16 +5,18 @@ Prints ``saved ITEM REVISION`` after each verdict, at the moment from which on i
 
 import sys
 import time
+from pathlib import Path
 
 from demo.annotate.desk import Desk
 from demo.store.database import Store
+from tests.batch_making import database
 
 LOOK_S = 0.01
 """What a person needs is much more; without a pause one process can have the database's lock for itself."""
 
 
 def main(folder: str, batch: str, name: str) -> None:
-    desk = Desk(Store(f"sqlite:///{folder}/store.db"))
+    desk = Desk(Store(database(Path(folder))))
     print("ready", flush=True)
     sys.stdin.readline()
     while task := desk.next(int(batch), name):

@@ -1,12 +1,18 @@
 """Batches to annotate, and processes that do it."""
 
+import hashlib
 import io
 import json
+import os
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ProgrammingError
 
 from demo.annotate.batches import Batches, Wanted
 from demo.annotate.pictures import Pictures
@@ -68,9 +74,22 @@ def write_zip(path: Path, folder: Path) -> Path:
     return path
 
 
+def database(folder: Path) -> str:
+    """The URL of a database that belongs to a folder: SQLite in it, or one of the server that TEST_DATABASE names."""
+    server = os.environ.get("TEST_DATABASE")
+    if not server:
+        return f"sqlite:///{folder}/store.db"
+    name = f"test_{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection, suppress(ProgrammingError):  # it is there already
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
 def open_batches(folder: Path) -> Batches:
     """An empty database with its pictures."""
-    return Batches(Store(f"sqlite:///{folder}/store.db"), Pictures(folder / "pictures"))
+    return Batches(Store(database(folder)), Pictures(folder / "pictures"))
 
 
 def open_one(folder: Path, count: int = 6, **wanted) -> tuple[Batches, int]:

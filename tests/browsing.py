@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -105,6 +106,17 @@ def wait_until_figures(page: Page) -> None:
     for side in ("baseline", "robust"):
         expect(page.locator(f"#{side} .figures")).to_contain_text("tokens/s")
     wait_until_answered(page)
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds serious or worse, of our own and of Gradio's."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{entry['id']}: {node['html'][:160]}"
+        for entry in found
+        if entry["impact"] in ("serious", "critical")
+        for node in entry["nodes"]
+    ]
 
 
 def screenshot(page: Page, name: str) -> None:

@@ -11,10 +11,16 @@ from PIL import Image
 from degradations import REGISTRY, Recipe, degrade
 from demo import api, photos, settings
 from demo.chain import format_chain
+from demo.compare import tab as compare_tab
 from demo.compare.actions import Actions, Previews
-from demo.compare.answering import Running
+from demo.compare.answering import Answers, Running
 from demo.examples import Example, known_answer, load_examples
 from demo.generation import Event, Stats
+from demo.labels import Labels
+from demo.present import stage
+from demo.present.actions import Actions as StageActions
+from demo.present.recording import Recorder
+from demo.sweep import tab as sweep_tab
 
 EXAMPLES = load_examples()
 CHAIN = format_chain(Recipe({"lens blur": 0.3}), "It is soft.", "Two ears.", "A cat.", "1")
@@ -232,12 +238,78 @@ def test_stop_reaches_its_own_run_only():
 
 def test_a_stop_in_the_queue_counts_until_the_next_question():
     running = Running()
-    assert not running.stop("a", 0)
+    running.asked("a")
+    assert running.stop("a", 0) is False
     with running.entered("a") as stop:
         assert stop.is_set()
     running.asked("a")
     with running.entered("a") as stop:
         assert not stop.is_set()
+
+
+def on_stage(bench, tmp_path) -> StageActions:
+    answers = Answers(bench, EXAMPLES, None)
+    answers.recorder = lambda *about: Recorder({}, "?", Recipe(), 0, 0.0, 50, "cat.jpg")
+    answers.keep = lambda kept: "run.json"
+    return StageActions(bench, EXAMPLES, lambda request, example: (), answers, tmp_path, tmp_path)
+
+
+def test_a_slide_that_is_left_takes_its_run_along(bench, photo, script, tmp_path):
+    script(*said("baseline", "1"), *said("robust", CHAIN))
+    stage, asked = on_stage(bench, tmp_path), (photo, "What is it?", "dog\ncat", 0.0, 50, 0, *[0.0] * len(REGISTRY))
+    assert any("correct" in str(one) or "cat" in str(one) for one in list(stage.run(ANN, "", 0, "1", *asked))[-2])
+    run = stage.run(ANN, "", 0, "1", *asked)
+    assert "Answering" in next(run)[0]
+    turned = []
+    turning = threading.Thread(target=lambda: turned.append(stage.turn(1)(ANN, "", 0)))
+    turning.start()
+    assert stage.answers.running._runs["ann"][0].wait(10)
+    assert not turned, "it waits until the run has written its last"
+    assert list(run) == [], "nothing of the run reaches the next slide"
+    turning.join(10)
+    assert turned[0][0] == 1 and "empty" in turned[0][6]
+
+
+def test_a_run_that_waits_while_its_slide_is_left_writes_nothing(bench, photo, script, tmp_path):
+    script(*said("baseline", "1"), *said("robust", CHAIN))
+    stage, sliders = on_stage(bench, tmp_path), [0.0] * len(REGISTRY)
+    stage.prepare(ANN, *sliders)
+    stage.turn(1)(ANN, "", 0)
+    asked = photo, "What is it?", "dog\ncat", 0.0, 50, 0, *sliders
+    assert list(stage.run(ANN, "", 0, "1", *asked)) == []
+    stage.prepare(ANN, *sliders)
+    assert list(stage.run(ANN, "", 0, "1", *asked)) != []
+
+
+def test_what_finds_no_place_in_the_queue_is_told_and_can_be_tried_again(bench):
+    """In the browser, what follows by `then` does not follow a failure."""
+    bench.pair.max_new_tokens = 50
+    bench.pair.baseline = bench.pair.robust = SimpleNamespace(name="robust", label="tiny")
+    with gr.Blocks() as page:
+        labels = Labels()
+        desk = compare_tab.build(bench, EXAMPLES, labels)
+        with gr.Tab() as tab:
+            sweep_tab.build(bench, EXAMPLES, labels, desk, tab, gr.Radio())
+        stage.build(page, bench, EXAMPLES, labels, desk)
+    queued = {fn._id for fn in page.fns.values() if fn.concurrency_id == api.MODEL_QUEUE["concurrency_id"]}
+    followed = {fn.trigger_after for fn in page.fns.values() if fn.trigger_only_on_failure}
+    assert len(queued) == 3 and queued <= followed
+    status, ask, stop, *columns = Answers(bench, EXAMPLES, None).turned_away()
+    assert "too many are waiting" in status and (ask.interactive, stop.interactive) == (True, False)
+    assert len(columns) == 5
+
+
+def test_a_stop_where_nothing_runs_leaves_the_answers_alone(bench):
+    answers = Answers(bench, EXAMPLES, None)
+    assert answers.halt(ANN) == [gr.skip()] * 6
+    answers.prepare(ANN, *[0.0] * len(REGISTRY))
+    assert "before it began" in answers.halt(ANN)[0]
+    with answers.running.entered("ann") as stop:
+        assert stop.is_set()
+    assert answers.halt(ANN) == [gr.skip()] * 6
+    answers.prepare(ANN, *[0.0] * len(REGISTRY))
+    with answers.running.entered("ann") as stop:
+        assert not stop.is_set(), "a stop before the question was asked does not count for it"
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.title)

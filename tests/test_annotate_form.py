@@ -109,6 +109,31 @@ def test_untouched_it_says_that_all_is_right_and_enter_saves(show):
     assert page.evaluate("window.pressed") == [f"annotate-{name}" for name in ("save", "skip", "undo", "back")]
 
 
+def test_a_key_that_is_held_down_judges_one_picture(show):
+    page = show(task())
+    for key in ("Enter", "s"):
+        for _ in range(3):
+            page.keyboard.down(key)  # from the second on as a repetition
+        page.keyboard.up(key)
+    page.focus("#annotate-save")
+    for _ in range(3):
+        page.keyboard.down("Enter")
+    assert page.evaluate("window.pressed") == ["annotate-save", "annotate-skip", "annotate-save"]
+    page.keyboard.up("Enter")
+    page.focus("[name=comment]")
+    for _ in range(3):
+        page.keyboard.down("s")
+    assert said(page)["comment"] == "sss"
+
+
+def test_enter_opens_what_a_model_wrote_without_tags(show):
+    page = show(task(chain="A cat, I think."))
+    page.focus(".raw-chain summary")
+    page.keyboard.press("Enter")
+    expect(page.locator(".raw-chain .words")).to_be_visible()
+    assert page.evaluate("window.pressed") == []
+
+
 def test_everything_is_said_by_keys(show):
     page = show(task())
     press = page.keyboard.press

@@ -25,6 +25,7 @@ from demo.store.database import Store
 from demo.store.tables import Judgement
 from demo.texts import say
 from tests.batch_making import picture, write_folder, write_zip
+from tests.browsing import violations
 from tests.running_app import _run
 
 SECRET = "the tests' own secret"
@@ -309,4 +310,8 @@ def test_how_it_looks(annotate, size, scheme):
     page = annotate(f"{size} {scheme}", size, scheme, "zh-CN" if (size, scheme) == ("phone", "dark") else "en-GB")
     wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wide <= 0, "nothing is wider than the page"
+    if size == "desktop":
+        page.locator("#annotate-operating button").first.click()
+        expect(page.locator("#annotate-open")).to_be_visible()
+        assert not violations(page)
     screenshot(page, f"{size}-{scheme}")

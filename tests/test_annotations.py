@@ -14,18 +14,21 @@ import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
+from sqlalchemy import select
 
 from degradations import Recipe
 from degradations.jobs import read_table
 from demo import settings
 from demo.annotate import exports, figures, hub, panels, plots, service
 from demo.annotate.access import Access, ForbiddenError, is_loopback
-from demo.annotate.batches import Wanted
+from demo.annotate.batches import Batches, Wanted
 from demo.annotate.desk import Desk
 from demo.annotate.figures import Judged
 from demo.annotate.imports import add_verdicts
+from demo.annotate.pictures import Pictures
 from demo.annotate.service import Service
 from demo.annotate.verdict import Verdict
+from demo.store.tables import Item
 from tests.batch_making import open_batches, open_one, picture, write_folder
 from tests.test_verdict import verdicts
 
@@ -269,6 +272,8 @@ class FakeHub:
         self.folder, self.failing, self.created, self.commits = folder, failing, None, []
 
     def dataset_info(self, name, files_metadata):
+        if self.failing:
+            raise OSError("the Hub is away")
         paths = [path for path in self.folder.rglob("*") if path.is_file()]
         siblings = [SimpleNamespace(rfilename=str(p.relative_to(self.folder)), size=p.stat().st_size) for p in paths]
         return SimpleNamespace(siblings=siblings)
@@ -348,6 +353,34 @@ def test_batches_are_pushed_and_come_back_to_a_server_that_forgot_them(judged_ba
         one.pushing.stop()
 
 
+def test_pictures_come_back_to_a_database_that_outlived_their_disk(judged_batch, tmp_path):
+    batches, batch = judged_batch
+    (tmp_path / "repo").mkdir()
+    api = FakeHub(tmp_path / "repo")
+    here = Service(Access(local=True), batches, Desk(batches.store), {})
+    service.push(here, tmp_path, "owner/kept", 5, api)
+    here.pushing.push_to_hub()
+    bare = Batches(batches.store, Pictures(tmp_path / "new disk"))
+    there = Service(Access(local=True), bare, Desk(batches.store), {})
+    service.push(there, tmp_path / "other", "owner/kept", 5, api)
+    with batches.store.reading() as session:
+        names = session.scalars(select(Item.picture).where(Item.batch_id == batch)).all()
+    assert len(names) == 3
+    for name in names:
+        assert bare.pictures.path(name).read_bytes() == batches.pictures.path(name).read_bytes()
+    assert len(bare.listed()) == 1 and said_in(bare, batch) == said_in(batches, batch)
+    for one in (here, there):
+        one.pushing.stop()
+
+
+def test_a_push_that_cannot_begin_is_known(judged_batch, tmp_path):
+    batches, _ = judged_batch
+    here = Service(Access(local=True), batches, Desk(batches.store), {})
+    service.push(here, tmp_path, "owner/kept", 5, FakeHub(tmp_path, failing=True))
+    assert here.pushing is None
+    assert here.not_pushed[0] == "owner/kept" and "the Hub is away" in here.not_pushed[1]
+
+
 def test_a_push_that_fails_is_told_with_the_last_success(judged_batch, tmp_path):
     batches, batch = judged_batch
     (tmp_path / "repo").mkdir()
@@ -374,7 +407,14 @@ def test_names_are_believed_on_ones_own_machine_only():
     local = Access(local=True)
     assert local.visitor(" Anna ", "", address="127.0.0.1").name == "Anna"
     assert local.visitor("anna", "", address="127.0.0.1").operator
-    for address, headers in (("10.0.0.7", {}), ("", {}), ("127.0.0.1", {"x-forwarded-for": "1.2.3.4"})):
+    for host in ("127.0.0.1:7860", "localhost:7860", "[::1]:7860"):
+        assert local.visitor("anna", "", address="127.0.0.1", headers={"host": host}).operator
+    for address, headers in (
+        ("10.0.0.7", {}),
+        ("", {}),
+        ("127.0.0.1", {"x-forwarded-for": "1.2.3.4"}),
+        ("127.0.0.1", {"host": "elsewhere.example:7860"}),  # another site's name that leads to this machine
+    ):
         with pytest.raises(ForbiddenError):
             local.visitor("anna", "", address=address, headers=headers)
     with pytest.raises(ForbiddenError):

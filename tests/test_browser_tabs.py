@@ -4,12 +4,11 @@ import json
 import re
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Page, expect
 
 from demo.texts import say
-from tests.browsing import PATIENCE_MS, SIZES, screenshot, wait_until_figures
+from tests.browsing import PATIENCE_MS, SIZES, screenshot, violations, wait_until_figures
 
 TWO = ("desktop", "phone")
 
@@ -30,17 +29,6 @@ def wait_until_swept(page: Page) -> None:
     expect(page.locator("#sweep-progress")).to_contain_text(re.compile("done after|stopped"))
     expect(page.locator("#sweep-png")).to_be_enabled()
     expect(page.locator("#sweep-go")).to_be_enabled()
-
-
-def violations(page: Page) -> list[str]:
-    """What axe-core finds serious or worse, of our own and of Gradio's."""
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{entry['id']}: {node['html'][:160]}"
-        for entry in found
-        if entry["impact"] in ("serious", "critical")
-        for node in entry["nodes"]
-    ]
 
 
 @pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("phone", "dark")])
@@ -121,6 +109,60 @@ def test_on_stage_slides_turn_and_are_asked_by_keys(open_page, size, hall):
     expect(page.locator("#ask")).to_be_visible()
 
 
+def test_a_slide_that_is_left_takes_its_run_along(open_page):
+    page = open_page("hall", link="?present=1&hall=dark")
+    counter = page.locator("#stage-counter")
+    expect(counter).to_contain_text("1 / ")
+    page.keyboard.press(" ")
+    expect(page.locator("#robust .panel.open").first).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(counter).to_contain_text("2 / ")
+    expect(page.locator("#robust .empty")).to_be_visible()
+    page.wait_for_timeout(1000)  # in which the run that was left would write on
+    expect(page.locator("#robust .empty")).to_be_visible()
+
+
+def test_keys_stay_with_the_slides_and_stop_stops_only_what_runs(open_page):
+    page = open_page("hall", link="?present=1")
+    expect(page.locator("#stage-counter")).to_contain_text("1 / ")
+    page.locator("#stage-pace label").last.click()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#stage-counter")).to_contain_text("2 / ")
+    page.keyboard.press(" ")
+    wait_until_figures_on_stage(page)
+    answer = page.locator("#robust").inner_text()
+    page.keyboard.press("s")
+    page.wait_for_timeout(500)
+    assert page.locator("#robust").inner_text() == answer, "there was nothing to stop"
+    page.keyboard.press("Escape")
+    expect(page.locator("#ask")).to_be_enabled()
+
+
+def test_decks_are_opened_and_their_notes_stand_in_a_window_of_their_own(open_page, slow_app, tmp_path):
+    slides = [{"example": "hat.jpg", "notes": "Say hello."}, {"example": "cat.jpg", "notes": "Look closely."}]
+    (tmp_path / "talk.json").write_text(json.dumps({"slides": slides}))
+    page = open_page("hall", link="?present=1&deck=nowhere")
+    counter = page.locator("#stage-counter")
+    expect(page.get_by_text("There is no deck named nowhere").first).to_be_visible()
+    expect(counter).to_contain_text("1 / ")
+    page.set_input_files("#stage-bar input[type=file]", tmp_path / "talk.json")
+    expect(counter).to_contain_text("1 / 2")
+    with page.expect_popup() as opened:
+        page.keyboard.press("n")
+    notes = opened.value.locator("body")
+    expect(notes).to_contain_text("Say hello.")
+    page.keyboard.press("ArrowRight")
+    expect(notes).to_contain_text("Look closely.")
+    opened.value.close()
+    page.keyboard.press("ArrowLeft")
+    expect(counter).to_contain_text("1 / 2")
+    screenshot(page, "hall-deck")
+
+    page.route("**/talk.json", lambda route: route.fulfill(path=tmp_path / "talk.json"))
+    page.goto(f"{slow_app}?present=1&deck={slow_app}talk.json")
+    expect(counter).to_contain_text("1 / 2")
+
+
 def wait_until_figures_on_stage(page: Page) -> None:
     for side in ("baseline", "robust"):
         expect(page.locator(f"#{side} .figures")).to_contain_text("tokens/s")
@@ -161,4 +203,18 @@ def test_axe_finds_nothing_serious_on_any_tab(open_page, scheme):
     open_sweep(page, 3)
     page.click("#sweep-go")
     wait_until_swept(page)
+    assert not violations(page)
+    for tab in ("annotate", "results"):
+        page.get_by_role("tab", name=say(f"page.tab-{tab}")).click()
+        expect(page.locator(f"#tab-{tab}")).to_be_visible()
+        assert not violations(page), tab
+
+
+@pytest.mark.parametrize("hall", ["dark", "bright"])
+def test_axe_finds_nothing_serious_on_stage(open_page, hall):
+    page = open_page("hall", link=f"?present=1&hall={hall}")
+    expect(page.locator("#stage-counter")).to_contain_text("1 / ")
+    page.locator("#stage-pace label").last.click()
+    page.keyboard.press(" ")
+    wait_until_figures_on_stage(page)
     assert not violations(page)

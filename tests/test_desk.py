@@ -12,7 +12,7 @@ from demo.annotate import desk as desks
 from demo.annotate.desk import ConflictError, Desk
 from demo.store.database import Store
 from demo.store.tables import Batch, Judgement, Seat, now
-from tests.batch_making import open_one
+from tests.batch_making import database, open_one
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -197,7 +197,7 @@ def test_two_processes_at_once_share_the_work_and_overwrite_nothing(tmp_path):
     assert all(process.returncode == 0 for process in people.values())
     assert all(saved.values()), "both had their share"
     assert not saved["anna"] & saved["ben"]
-    with Store(f"sqlite:///{tmp_path}/store.db").reading() as session:
+    with Store(database(tmp_path)).reading() as session:
         kept = session.scalars(select(Judgement)).all()
     assert {(one.annotator, one.item_id) for one in kept} == {
         (name, item) for name, items in saved.items() for item, _ in items
@@ -219,7 +219,7 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_told_as_saved(tmp_path):
         shown |= told(seen + process.stdout.readlines())
         process.wait(60)
         assert process.returncode == -9
-        with Store(f"sqlite:///{tmp_path}/store.db").reading() as session:
+        with Store(database(tmp_path)).reading() as session:
             kept = set(session.execute(select(Judgement.item_id, Judgement.revision)).all())
             seats = set(session.execute(select(Seat.item_id, Seat.revision).where(Seat.revision > 0)).all())
         assert shown <= kept

@@ -13,7 +13,9 @@ from degradations import Recipe
 from demo import settings
 from demo.examples import load_examples
 from demo.present import deck, views
+from demo.present.actions import PACES, _speed
 from demo.present.recording import Event, Recorder, Stats, paced, read, replay
+from demo.texts import reason
 from tests.spoken import spoken
 
 EXAMPLES = load_examples()
@@ -122,8 +124,10 @@ def changed(**more) -> bytes:
         changed(events=[[2, "robust", "x", 1, False, None, None], [1, "robust", "x", 1, False, None, None]]),
         changed(events=[[0, "robust", "x", 1, True, None, None]]),
         changed(events=[[0, "robust", 5, 1, False, None, None]]),
+        changed(events=[[1e9, "robust", "x", 1, False, None, None]]),
+        changed(events=[[0, "robust", "x", float("inf"), False, None, None]]), changed(seed=float("inf")),
     ],
-    ids=range(17),
+    ids=range(20),
 )  # fmt: skip
 def test_what_is_no_recording_is_refused_with_a_reason(content):
     with pytest.raises(ValueError, match="no recorded run"):
@@ -143,6 +147,14 @@ def test_a_recording_that_ships_is_of_an_example_as_it_is(path):
     assert recording.photo == example.image.name
     assert recording.question.splitlines()[0] == example.question
     assert (recording.recipe, recording.seed) == (example.recipe, example.seed)
+
+
+@pytest.mark.parametrize("pace", ["0", "0.0001", "nan", "", None, ["1"]])
+def test_a_recording_is_played_at_no_other_pace_than_those_that_can_be_chosen(pace):
+    """A pace of next to nothing would hold one of the few places for ever."""
+    with pytest.raises(ValueError, match="readable, 1, 2, 4"):
+        _speed(pace)
+    assert [_speed(pace) for pace in PACES] == [1.0, 1.0, 2.0, 4.0]
 
 
 # --- decks ---
@@ -179,8 +191,10 @@ def test_a_deck_takes_examples_and_changes_them():
     ids=range(9),
 )  # fmt: skip
 def test_what_is_no_deck_is_refused_with_a_reason(slides):
-    with pytest.raises(ValueError, match="no deck that can be shown"):
+    with pytest.raises(ValueError, match="no deck that can be shown") as caught:
         deck.read(json.dumps({"slides": slides}), EXAMPLES)
+    told = reason(caught.value)
+    assert told.values["reason"].say("zh") in told.say("zh"), "the reason is told in one language"
 
 
 def test_a_link_names_only_decks_of_the_servers_folder(tmp_path):

@@ -128,6 +128,20 @@ def test_every_reward_scores_a_batch_under_its_name(tokenizer):
     }
 
 
+@pytest.mark.parametrize(
+    ("reference", "said", "paid"),
+    [
+        ("1", "1", 1), ("1", "2", 0), ("1", "(1)", 1), ("1", "1. 2", 1),  # the reference answers by index: 1 is "2"
+        ("2", "2", 1), ("2", "1", 0), ("2", "1. 2", 1),  # in words
+    ],
+)  # fmt: skip
+def test_a_number_among_numbers_means_what_it_means_in_the_reference(tokenizer, reference, said, paid):
+    asked = {"options": ["1", "2", "3"], "answer": "2", "chain": chain(answer=reference)}
+    assert scored(["accuracy"], [chain(answer=said)], tokenizer, **asked) == {"accuracy": [paid]}
+    asked = {"options": ["4", "0", "2"], "answer": "4", "chain": chain(answer="4")}  # in words, as 4 is no index
+    assert scored(["accuracy"], [chain(answer="0")], tokenizer, **asked) == {"accuracy": [0]}
+
+
 def test_samples_are_logged_beside_their_completions_once(tokenizer):
     logged = []
     for reward in for_trl(["r_deg", "format"], tokenizer):

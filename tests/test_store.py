@@ -1,6 +1,5 @@
 """The database: its schema, its durability, several processes at once."""
 
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +13,15 @@ from sqlalchemy.exc import IntegrityError
 
 from demo.store.database import Store, StoreError
 from demo.store.tables import Base, Batch
+from tests.batch_making import database
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
 def url(tmp_path) -> str:
-    """SQLite; TEST_DATABASE names another server's empty database to run these tests against."""
-    return os.environ.get("TEST_DATABASE") or f"sqlite:///{tmp_path}/deep/er/store.db"
+    """SQLite; TEST_DATABASE names another server, on which each test gets a database of its own."""
+    return database(tmp_path / "deep/er")
 
 
 def batch(name: str) -> Batch:

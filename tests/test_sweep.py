@@ -17,6 +17,7 @@ from degradations import REGISTRY, Recipe, degrade
 from demo import settings
 from demo.chain import format_chain
 from demo.sweep import exports, panels
+from demo.sweep.actions import thumbnails
 from demo.sweep.chart import chart
 from demo.sweep.engine import Run, grid, matrix_intensities, steps_of, sweep
 from demo.sweep.judging import GOOD, breaking_point
@@ -152,6 +153,16 @@ def test_an_open_questions_truth_is_looked_for_in_the_answer():
     assert [step["baseline"]["verdict"] for step in state["steps"]] == ["right"] * 3 + ["wrong"] * 3
 
 
+def test_two_chains_that_end_without_an_answer_do_not_agree():
+    run = run_of(truth="", question="What is it?", steps=2)
+    for number in range(2):
+        for side in ("baseline", "robust"):
+            run.take(0, event(side, number, "<TYPE>none" if side == "robust" else "A cat."))
+            run.take(0, event(side, number, done=True, stop_reason="length"))
+    assert [cell["robust"]["verdict"] for cell in run.as_json()["steps"]] == ["unread", "unread"]
+    assert [cell["baseline"]["verdict"] for cell in run.as_json()["steps"]] == ["same", "same"]
+
+
 def test_a_failure_is_no_answer():
     state = finished(run_of(), 1, 1, fails=2)
     assert state["steps"][2]["baseline"]["verdict"] == "failed"
@@ -168,6 +179,9 @@ def test_a_failure_is_no_answer():
         ([(0, "right"), (0.5, "wrong"), (1, "right")], "never"),
         ([(0, "right"), (0.5, "wrong"), (0.5, "right"), (1, "wrong"), (1, "unread")], 1),
         ([(0, "right"), (1, None)], None),
+        ([(0, "right"), (0.5, "failed"), (1, "wrong")], None),
+        ([(0, "right"), (0.5, "right"), (1, "failed")], None),
+        ([(0, "right"), (1, "failed"), (1, "wrong")], 1),
         ([], None),
     ],
 )
@@ -230,7 +244,7 @@ def test_the_chart_shows_every_step_and_its_figures(state):
 
 def test_panels_of_every_state(state, matrix):
     assert "empty" in panels.summary(None) and panels.results(None) == panels.strip(None, []) == ""
-    pictures = [f"/x/{number}.png" for number in range(9)]
+    pictures = [f"/x/{number}.png" for number in range(5)]
     html = panels.strip(state, pictures)
     assert html.count("<li>") == 5 == html.count("<img")
     assert spoken(panels.summary(state)).count("wrong from here on") == 2
@@ -266,10 +280,21 @@ def test_the_table_has_a_row_a_step_and_nothing_that_a_spreadsheet_runs(state):
     assert json.loads(exports.as_json(state)) == state
 
 
+def test_only_what_is_shown_is_made_small(state, matrix, tmp_path):
+    """Nobody waits for the pictures of other seeds, or of a matrix, before the models are asked."""
+    (tmp_path / "photo").touch()
+    made = []
+    bench = SimpleNamespace(degraded=lambda photo, recipe, seed: made.append((str(recipe), seed)) or PHOTO)
+    assert thumbnails(bench, tmp_path / "photo", matrix, tmp_path) == made == []
+    paths = thumbnails(bench, tmp_path / "photo", state, tmp_path)
+    assert made == [(step["recipe"], 0) for step in state["steps"] if step["seed"] == 0]
+    assert len(set(paths)) == 5 and all(max(Image.open(path).size) <= settings.THUMBNAIL for path in paths)
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_a_slide_is_a_picture_of_full_size(state, matrix, language):
     for one in (state, matrix):
-        slide = exports.as_png(one, [PHOTO] * len(one["steps"]), language)
+        slide = exports.as_png(one, [PHOTO] * len(panels.pictured(one)), language)
         with Image.open(io.BytesIO(slide)) as picture:
             assert picture.size == (1920, 1080)
             colours = np.asarray(picture.convert("RGB")).reshape(-1, 3)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from degradations import Recipe, compare
 from demo.chain import parse_chain, read_answer
+from training.evaluation.extraction import by_index
 
 CountTokens = Callable[[list[str]], list[int]]
 """Texts -> how many tokens each has."""
@@ -86,8 +87,16 @@ def _words(text: str) -> list[str]:
 # columns, and reads a function's name for its logs.
 
 
-def _accuracy(texts: list[str], answer: list[str], options: list[list[str]], **_) -> list[float]:
-    said = [parse_chain(text).answer for text in texts]
+def _accuracy(
+    texts: list[str], answer: list[str], options: list[list[str]], chain: list[str] | None = None, **_
+) -> list[float]:
+    said = []
+    for text, truth, listed, reference in zip(texts, answer, options, chain or [""] * len(texts), strict=True):
+        # What a number means is learned from the reference: where options are numbers, 2 may be the option that says 2
+        # or, as in the published data, the one with that index.
+        meant = parse_chain(reference).answer
+        indexed = meant != truth and by_index(meant, listed) == truth
+        said.append(by_index(parse_chain(text).answer, listed) if indexed else parse_chain(text).answer)
     return [accuracy(*one) for one in zip(said, answer, options, strict=True)]
 
 

@@ -14,6 +14,7 @@ import ipaddress
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from demo.store.tables import NAME_LENGTH
 from demo.texts import Text
@@ -129,5 +130,10 @@ def is_loopback(host: str | None) -> bool:
 
 
 def _is_own(address: str, headers: Mapping) -> bool:
-    """A request of this machine that no other server has passed on."""
-    return bool(address) and is_loopback(address) and not any(headers.get(name) for name in _FORWARDED)
+    """A request of this machine that no other server has passed on, made to this machine by its own name.
+
+    The last keeps out other sites' pages, which a browser can be brought to send here under their names.
+    """
+    asked = urlsplit(f"//{headers.get('host') or ''}").hostname
+    passed_on = any(headers.get(name) for name in _FORWARDED)
+    return bool(address) and is_loopback(address) and is_loopback(asked) and not passed_on

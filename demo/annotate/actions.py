@@ -36,6 +36,12 @@ class Actions:
         """desk"""
         return self._at_desk(request, profile, name, key, batch, self.service.desk.next)
 
+    def choose(self, request: gr.Request, profile: gr.OAuthProfile | None, name, key, batch, said):
+        """desk; who is judging goes on with the batch that they choose, nobody begins by choosing one"""
+        if "item" not in _read(said):
+            return [gr.skip()] * 4
+        return self.enter(request, profile, name, key, batch)
+
     def save(self, request: gr.Request, profile: gr.OAuthProfile | None, name, key, batch, said):
         """desk; what is shown as saved is in the database"""
         return self._settle(request, profile, name, key, batch, said, "annotate.saved")
@@ -72,6 +78,8 @@ class Actions:
         try:
             visitor, said, desk = self.who(request, profile, name, key), _read(said), self.service.desk
             item, revision = said.get("item"), said.get("revision")
+            if item is None:
+                raise ValueError(Text("annotate.not-begun"))
             try:
                 if done == "annotate.saved":
                     desk.save(item, visitor.name, said.get("verdict"), revision)
@@ -80,16 +88,24 @@ class Actions:
             except ConflictError as error:
                 return *self._item(visitor, batch, desk.task(item, visitor.name)), gr.skip(), _told(error)
             message = markup.message(Text(done, number=desk.task(item, visitor.name).number + 1), "good")
-            task = desk.next(_number(batch), visitor.name)
-            return *self._item(visitor, batch, task), self._progress(visitor, batch), message
         except Exception as error:
             return gr.skip(), gr.skip(), gr.skip(), _told(error)
+        try:
+            task = desk.next(_number(batch), visitor.name)
+            return *self._item(visitor, batch, task), self._progress(visitor, batch), message
+        except Exception as error:  # what is saved is saved, whatever comes after it
+            return gr.skip(), gr.skip(), gr.skip(), message + _told(error)
 
     def _item(self, visitor: Visitor, batch, task: Task | None) -> tuple[str, str]:
         """viewer, form"""
         if task is not None:
-            pictures = (asking.picture_address(self.service, one) for one in (task.picture, task.clean, task.recovered))
-            return panels.viewer(task, *pictures), panels.form(task)
+            try:
+                shown = [
+                    asking.picture_address(self.service, one) for one in (task.picture, task.clean, task.recovered)
+                ]
+            except ValueError as error:  # it can still be skipped
+                return panels.unseen(reason(error)), panels.form(task)
+            return panels.viewer(task, *shown), panels.form(task)
         done = self.service.desk.progress(_number(batch), visitor.name)
         return panels.nothing(done.items - done.predicted), ""
 
@@ -160,7 +176,7 @@ class Actions:
         try:
             visitor = self.who(request, profile, name, key)
             path = asking.export_file(self.service, visitor, _number(batch), format)
-            return markup.message(Text("annotate.exported"), "good"), str(path)
+            return markup.message(Text("annotate.exported"), "good"), gr.File(str(path), visible=True)
         except Exception as error:
             return _told(error), gr.skip()
 
@@ -177,6 +193,8 @@ class Actions:
     def pushed(self):
         """push"""
         pushing = self.service.pushing
+        if failed := self.service.not_pushed:
+            return markup.message(Text("annotate.push-never", repo=failed[0], cause=failed[1]), "bad")
         if pushing is None:
             return markup.remark(Text("annotate.push-off"))
         when = pushing.last_success and f"{pushing.last_success:%Y-%m-%d %H:%M} UTC"

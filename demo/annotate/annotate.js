@@ -129,6 +129,14 @@
     if (!tab()?.offsetParent || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     const target = event.target, inForm = form()?.contains(target) || target.closest?.(".viewer") || target === document.body;
     const typing = target.matches?.("textarea, select, input:not([type=radio], [type=checkbox])");
+    const own = target.closest?.("#annotate-go"), letter = event.key.toLowerCase();
+    // A key that is held down must not judge pictures that nobody has seen; in a text it repeats as always.
+    const held = event.repeat && (letter === "enter" ? !target.matches?.("textarea") : !typing && "sub".includes(letter));
+    if (held && (inForm || own)) {
+      event.preventDefault();
+      return;
+    }
+    if (event.key === "Enter" && target.matches?.("summary")) return; // opens what it names
     if (event.key === "Escape" && typing && form()?.contains(target)) {
       // Back to the question that the text belongs to, so that arrows go on from there.
       const row = target.closest(".type, .miss, .said-by-model");
@@ -142,8 +150,7 @@
       return;
     }
     // Undo, back and skip work from their own buttons, too; elsewhere on the page keys mean what they always mean.
-    const own = target.closest?.("#annotate-go") && event.key !== "Enter";
-    if (typing || !(inForm || own)) return;
+    if (typing || !(inForm || (own && event.key !== "Enter"))) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const action = keys[key];
     if (!action || (!form() && !["u", "b"].includes(key))) return;

@@ -125,7 +125,7 @@ def register(service: Service, pair: Pair) -> None:
         add(annotate_save, [item, verdict, revision])
         add(annotate_skip, [item, revision])
         add(annotate_open, [file, source, title, blind, per_item, question, options])
-        add(annotate_predict, [batch], **api.MODEL_QUEUE)
+        add(annotate_predict, [batch], **asking.PREDICTING)
         add(annotate_export, [batch, format], gr.File(label="export"))
         add(annotate_import, [batch, file])
 

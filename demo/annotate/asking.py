@@ -25,6 +25,10 @@ from demo.models import Pair
 from demo.recovery.joint import Joint
 from demo.texts import Text
 
+PREDICTING = {"concurrency_id": "predicting", "concurrency_limit": 1}
+"""Not the models' queue: a batch of hours would have it, and every visitor would wait for all of it. This way they wait
+for the pictures that are being asked about together."""
+
 
 def who(service: Service, request: gr.Request, profile: gr.OAuthProfile | None, name: object, key: object) -> Visitor:
     """Who asks.

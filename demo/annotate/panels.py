@@ -73,6 +73,11 @@ def viewer(task: Task, picture: str, clean: str | None, recovered: str | None = 
     )
 
 
+def unseen(why: Text | str) -> str:
+    """What stands in the place of a picture that cannot be shown."""
+    return f'<div class="viewer" tabindex="0">{empty(Text("annotate.unseen"), why)}</div>'
+
+
 def form(task: Task) -> str:
     """What is asked about an item, with what this annotator has said; untouched, it says that all is right."""
     said = task.verdict or Verdict(marks=dict.fromkeys(task.predicted, "right"))

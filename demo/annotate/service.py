@@ -36,6 +36,7 @@ class Service:
         batches, desk: what there is to judge, and who judges it.
         named: sources that whoever started the server named, by what the page calls them.
         pushing: None unless all batches are pushed to a dataset repository.
+        not_pushed: the repository that was asked for, and why nothing is pushed to it; None where all is well.
     """
 
     access: Access
@@ -43,6 +44,7 @@ class Service:
     desk: Desk
     named: dict[str, Path]
     pushing: hub.Pushing | None = None
+    not_pushed: tuple[str, str] | None = None
 
     @property
     def store(self) -> Store:
@@ -117,7 +119,7 @@ def service_from(arguments: argparse.Namespace, environ: Mapping[str, str] = os.
 def push(service: Service, data: Path, repo: str, every: float, api: HfApi) -> None:
     """Begin to push all batches and votes to a repository; to a server that has forgotten its own they come back first.
 
-    Where the Hub does not answer the server starts all the same, and nothing is pushed; the log says so.
+    Where the Hub does not answer the server starts all the same, and nothing is pushed; log and page say so.
     """
     try:
         with suppress(hub.NoDatasetError), hub.downloaded(repo, settings.BATCH_BOUNDS, api) as folder:
@@ -127,13 +129,19 @@ def push(service: Service, data: Path, repo: str, every: float, api: HfApi) -> N
         service.pushing = hub.Pushing(service.write_all, data / "push", repo, every, hf_api=api)
     except Exception as error:
         log.exception("nothing is pushed to %s: %s", repo, error)
+        service.not_pushed = repo, (str(error) or type(error).__name__).split("\n")[0][:300]
 
 
 def restore(service: Service, folder: Path) -> None:
-    """Open a batch from what `write_all` wrote, unless there is one of its name."""
+    """Open a batch from what `write_all` wrote; of one that is there only pictures that are not come back."""
     wanted, by = exports.about(folder)
     if wanted.name not in {batch.name for batch in service.batches.listed()}:
         service.open_export(folder, wanted, by)
+        return
+    # A database elsewhere outlives a disk that is forgotten, the pictures do not.
+    for picture in sorted((folder / exports.PICTURES).glob("*")):
+        if not service.batches.pictures.path(picture.name).exists():
+            service.batches.pictures.keep(picture.read_bytes())
 
 
 def _batches_of(folder: Path) -> Iterator[Path]:

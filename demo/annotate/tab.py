@@ -5,9 +5,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
+from gradio.utils import get_space
 
-from demo import api, markup, settings
-from demo.annotate import panels
+from demo import markup, settings
+from demo.annotate import asking, panels
 from demo.annotate.actions import Actions
 from demo.annotate.exports import FORMATS
 from demo.annotate.service import Service
@@ -63,7 +64,8 @@ def on_load(page: gr.Blocks, ui: SimpleNamespace) -> None:
 
 def _who(ui: SimpleNamespace, service: Service, labels: Labels) -> None:
     with gr.Row(elem_id="annotate-who"):
-        login = bool(os.environ.get("OAUTH_CLIENT_ID"))  # of a Space with a login
+        # Of a Space alone: elsewhere Gradio lets everybody in as whoever started the server.
+        login = bool(get_space() and os.environ.get("OAUTH_CLIENT_ID"))
         if login:
             gr.LoginButton(scale=1)
         ui.name = labels(
@@ -143,8 +145,13 @@ def _operating(ui: SimpleNamespace, service: Service, labels: Labels) -> None:
                 elem_id="annotate-format",
             )
             ui.export = labels(gr.Button, value=Text("annotate.export"), elem_id="annotate-export")
+            # Not before there is one: Gradio's empty box has a name that no screen reader may read.
             ui.exported = labels(
-                gr.File, label=Text("annotate.export-file"), interactive=False, elem_id="annotate-exported"
+                gr.File,
+                label=Text("annotate.export-file"),
+                interactive=False,
+                visible=False,
+                elem_id="annotate-exported",
             )
         with gr.Column():
             ui.table = labels(gr.File, label=Text("annotate.import-file"), elem_id="annotate-table")
@@ -157,9 +164,10 @@ def _wire(ui: SimpleNamespace, actions: Actions) -> None:
     quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private", "preprocess": False}
     me = [ui.name, ui.key, ui.batch]
     desk = [ui.viewer, ui.form, ui.progress, ui.status]
-    gr.on([ui.enter.click, ui.name.submit, ui.key.submit, ui.batch.input], actions.enter, me, desk, **quick).then(
-        None, js=STARTED, inputs=[ui.name, ui.key], api_visibility="private"
-    )
+    begun = gr.on([ui.enter.click, ui.name.submit, ui.key.submit], actions.enter, me, desk, **quick)
+    chosen = ui.batch.input(actions.choose, [*me, ui.said], desk, js=COLLECT, **quick)
+    for event in (begun, chosen):
+        event.then(None, js=STARTED, inputs=[ui.name, ui.key], api_visibility="private")
     ui.save.click(actions.save, [*me, ui.said], desk, js=COLLECT, **quick)
     ui.skip.click(actions.skip, [*me, ui.said], desk, js=COLLECT, **quick)
     ui.back.click(actions.back, [*me, ui.said], desk, js=COLLECT, **quick)
@@ -179,7 +187,7 @@ def _wire(ui: SimpleNamespace, actions: Actions) -> None:
         "preprocess": False,
     }
     ui.open.click(actions.open, [ui.name, ui.key, *asked], [ui.operating, ui.batch], concurrency_limit=2, **told)
-    predicting = ui.predict.click(actions.predict, [*me, ui.recover], ui.operating, **told, **api.MODEL_QUEUE)
+    predicting = ui.predict.click(actions.predict, [*me, ui.recover], ui.operating, **told, **asking.PREDICTING)
     ui.stop.click(None, cancels=[predicting]).then(actions.stopped, None, ui.operating, **quick)
     ui.export.click(actions.export, [*me, ui.format], [ui.operating, ui.exported], concurrency_limit=2, **told)
     ui.take.click(actions.take, [*me, ui.table], ui.operating, concurrency_limit=2, **told)

@@ -25,26 +25,36 @@ from demo.texts import Text, reason
 log = logging.getLogger(__name__)
 
 
+class Stop(threading.Event):
+    """Ends a run once it is set; `left` where nobody is there to see how it ends, as of a slide that was turned."""
+
+    left = False
+
+
 class Running:
     """The comparisons that run now, by browser session, so that Stop reaches the generation itself."""
 
     def __init__(self):
         self._lock = threading.Lock()
-        self._runs: dict[str, tuple[threading.Event, threading.Event]] = {}
-        self._stopped_early: set[str] = set()
+        self._runs: dict[str, tuple[Stop, threading.Event]] = {}
+        self._waiting: set[str] = set()
+        self._stopped_early: dict[str, bool] = {}
 
     def asked(self, session: str) -> None:
         """A new question is on its way into the queue: what was stopped before is forgotten."""
         with self._lock:
-            self._stopped_early.discard(session)
+            self._stopped_early.pop(session, None)
+            self._waiting.add(session)
 
     @contextmanager
-    def entered(self, session: str) -> Iterator[threading.Event]:
+    def entered(self, session: str) -> Iterator[Stop]:
         """Register a run; gives the event that stops it, set already if Stop came while it waited in the queue."""
-        stop, over = threading.Event(), threading.Event()
+        stop, over = Stop(), threading.Event()
         with self._lock:
             self._runs[session] = stop, over
+            self._waiting.discard(session)
             if session in self._stopped_early:
+                stop.left = self._stopped_early[session]
                 stop.set()
         try:
             yield stop
@@ -54,14 +64,22 @@ class Running:
                 if self._runs.get(session) == (stop, over):
                     del self._runs[session]
 
-    def stop(self, session: str, patience: float) -> bool:
-        """Stop a session's run and wait until it has said its last; False where none runs yet."""
+    def stop(self, session: str, patience: float, leave: bool = False) -> bool | None:
+        """Stop a session's run and wait until it has said its last; `leave` makes it `Stop.left`.
+
+        Returns:
+            False where it is still in the queue, None where there is nothing to stop.
+        """
         with self._lock:
             run = self._runs.get(session)
             if run is None:
-                self._stopped_early.add(session)
+                if session not in self._waiting:
+                    return None
+                self._waiting.discard(session)
+                self._stopped_early[session] = leave
                 return False
         stop, over = run
+        stop.left = stop.left or leave
         stop.set()
         over.wait(patience)
         return True
@@ -180,10 +198,17 @@ class Answers:
         return photos.save_once(pixels, self.cache, lambda: recording.photo)
 
     def halt(self, request: gr.Request):
-        """status, columns"""
-        if self.running.stop(request.session_hash, settings.STOP_PATIENCE_S):
+        """status, columns; what was answered long ago stays"""
+        stopped = self.running.stop(request.session_hash, settings.STOP_PATIENCE_S)
+        if stopped is None:
+            return [gr.skip()] * 6
+        if stopped:
             return markup.message(Text("compare.stopped")), *[gr.skip()] * 5
         return markup.message(Text("compare.stopped-early")), *_nothing_asked()
+
+    def turned_away(self):
+        """status, ask, stop, columns; of a question that found no place in the queue"""
+        return markup.message(Text("compare.turned-away"), "bad"), *self.settle(), *_nothing_asked()
 
     def settle(self):
         """ask, stop"""

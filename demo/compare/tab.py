@@ -333,6 +333,8 @@ def _wire(ui: SimpleNamespace, actions: Actions, answers: Answers) -> None:
         **raw,
     )
     asking.then(answers.settle, None, switches, **at_once)
+    # What follows by `then` does not follow a failure, and a full queue is one.
+    asking.failure(answers.turned_away, None, [ui.status, *switches, *columns], **at_once)
     # Stop ends the generation; cancelling also takes a question out of the queue that has not begun.
     stopping = ui.stop.click(answers.halt, None, [ui.status, *columns], **at_once)
     stopping.then(None, cancels=[asking]).then(answers.settle, None, switches, **at_once)

@@ -9,7 +9,7 @@ from demo import settings
 from demo.api import Workbench, check_generation, told_to_the_visitor, upload_path
 from demo.chain import question_with_options
 from demo.compare import panels
-from demo.compare.answering import Answers, Asked, answered, read_options, read_sliders, recorded, told
+from demo.compare.answering import Answers, Asked, Stop, answered, read_options, read_sliders, recorded, told
 from demo.examples import Example
 from demo.present import deck, recording, views
 from demo.present.deck import Deck, Slide
@@ -31,6 +31,7 @@ class Actions:
         """
         self.bench, self.examples, self.scene, self.answers = bench, examples, scene, answers
         self.runs, self.decks = runs, decks
+        self._playing: set[str] = set()
 
     def open(self, asked: str):
         """deck, slide's number; of a link: a deck's JSON or name, or nothing for the examples"""
@@ -58,6 +59,7 @@ class Actions:
             """slide's number, question, notes, counter, status, columns, scene"""
             with told_to_the_visitor():
                 slides = self._deck(text).slides
+            self._leave(request)
             number = min(max(int(number or 0) + by, 0), len(slides) - 1)
             slide = slides[number]
             return (
@@ -71,6 +73,16 @@ class Actions:
             )
 
         return turn_to
+
+    def prepare(self, request: gr.Request, *intensities):
+        """status, ask, stop, columns; what is played back makes way, what is asked already goes on"""
+        if request.session_hash in self._playing:
+            self._leave(request)
+        return self.answers.prepare(request, *intensities)
+
+    def _leave(self, request: gr.Request) -> None:
+        """End what is being asked or played; from here on it writes nothing into the columns any more."""
+        self.answers.running.stop(request.session_hash, settings.STOP_PATIENCE_S, leave=True)
 
     def enter(self, question, options):
         """question; what the visitor has asked, where the page goes on stage as it is"""
@@ -95,25 +107,31 @@ class Actions:
             yield *[gr.skip()] * 6, gr.DownloadButton(value=self.answers.keep(recorder.recording()), interactive=True)
 
         with self.answers.running.entered(request.session_hash) as stop:
-            yield from told(answers())
+            yield from _seen(told(answers()), stop)
 
     def play(self, request: gr.Request, text, number, pace):
         """status, columns, kept run; a recording answers"""
 
         def answers() -> Iterator[tuple]:
+            speed = _speed(pace)
             slide = self._deck(text).slides[int(number or 0)]
             kept = self._recorded(slide)
             if kept is None:
                 raise ValueError(Text("present.no-recording"))
             asked = _asked_by(slide.example)
-            events = recording.replay(kept, 1.0 if pace == READABLE else float(pace), stop)
+            events = recording.replay(kept, speed, stop)
             if pace == READABLE:
                 events = recording.paced(events, settings.READABLE_CHARACTERS_PER_S, stop)
             yield from answered(events, asked, kept.recipe, recorded(kept))
 
+        self._leave(request)
         self.answers.running.asked(request.session_hash)
-        with self.answers.running.entered(request.session_hash) as stop:
-            yield from told(answers())
+        self._playing.add(request.session_hash)
+        try:
+            with self.answers.running.entered(request.session_hash) as stop:
+                yield from _seen(told(answers()), stop)
+        finally:
+            self._playing.discard(request.session_hash)
 
     def _asked(self, text, number, photo, question, options) -> Asked:
         """What stands on stage; a slide knows its right answer."""
@@ -144,6 +162,20 @@ class Actions:
 def _asked_by(example: Example) -> Asked:
     options = list(example.options)
     return Asked(example.image, question_with_options(example.question, options), options, example.answer)
+
+
+def _seen(updates: Iterator[tuple], stop: Stop) -> Iterator[tuple]:
+    """The updates of a run as long as nobody has left it."""
+    for update in updates:
+        if not stop.left:
+            yield update
+
+
+def _speed(pace: object) -> float:
+    """How many times as fast as it was a recording is played; a request by hand may bring anything."""
+    if pace not in PACES:
+        raise ValueError(Text("present.bad-pace", paces=", ".join(PACES)))
+    return 1.0 if pace == READABLE else float(pace)
 
 
 def _cleared() -> tuple:

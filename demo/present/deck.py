@@ -8,14 +8,14 @@ own. `notes` are for the speaker alone.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from degradations import Recipe
 from demo import settings
 from demo.examples import Example
-from demo.texts import Text
+from demo.texts import Text, reason
 
 FIELDS = {"example", "question", "options", "answer", "recipe", "seed", "notes"}
 
@@ -54,18 +54,18 @@ def read(text: str, examples: Sequence[Example]) -> Deck:
         raw = json.loads(text)
         slides = tuple(_slide(entry, by_photo) for entry in raw["slides"])
         if not slides:
-            raise ValueError("it has no slides")
+            raise ValueError(Text("present.deck-empty"))
         return Deck(str(raw.get("title", ""))[:200], slides)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        said = Text("present.deck-lacks", name=str(error)) if isinstance(error, KeyError) else reason(error)
         raise ValueError(Text("present.bad-deck", reason=said)) from error
 
 
 def _slide(entry: dict, examples: dict[str, Example]) -> Slide:
     if unknown := set(entry) - FIELDS:
-        raise ValueError(f"a slide has {', '.join(sorted(unknown))}; it may have {', '.join(sorted(FIELDS))}")
+        raise ValueError(Text("present.slide-fields", found=_listed(unknown), known=_listed(FIELDS)))
     if entry["example"] not in examples:
-        raise ValueError(f"there is no example {entry['example']!r}; there are {', '.join(examples)}")
+        raise ValueError(Text("present.slide-example", name=repr(entry["example"])[:80], known=", ".join(examples)))
     example = examples[entry["example"]]
     changes = {}
     if "question" in entry or "options" in entry:
@@ -74,20 +74,23 @@ def _slide(entry: dict, examples: dict[str, Example]) -> Slide:
         changes["answer"] = entry.get("answer") if "answer" in entry or "options" in entry else example.answer
         length = len(changes["question"]) + sum(map(len, changes["options"]))
         if length > settings.MAX_QUESTION_CHARACTERS:
-            raise ValueError(f"question and options of {entry['example']} are too long")
+            raise ValueError(Text("present.slide-long", name=entry["example"], most=settings.MAX_QUESTION_CHARACTERS))
         answer = changes["answer"]
         if answer is not None and not (isinstance(answer, int) and 0 <= answer < len(changes["options"])):
-            raise ValueError(f"the answer {answer!r} of {entry['example']} is none of its options")
+            raise ValueError(Text("present.slide-answer", answer=repr(answer)[:80], name=entry["example"]))
     if "recipe" in entry:
         changes["recipe"] = Recipe.parse(entry["recipe"])
     if "seed" in entry:
         seed = entry["seed"]
         if not isinstance(seed, int) or not 0 <= seed <= settings.MAX_SEED:
-            raise ValueError(
-                f"the seed {seed!r} of {entry['example']} must be a whole number in 0..{settings.MAX_SEED}"
-            )
+            said = {"seed": repr(seed)[:80], "name": entry["example"], "most": settings.MAX_SEED}
+            raise ValueError(Text("present.slide-seed", **said))
         changes["seed"] = seed
     return Slide(replace(example, **changes), str(entry.get("notes", example.note)))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))[:200]
 
 
 def named(name: str, folder: Path, examples: Sequence[Example]) -> Deck:

@@ -49,6 +49,7 @@ window.stage = (() => {
       speaker = window.open("", "speaker", "popup,width=640,height=420");
       if (!speaker) { root.toggleAttribute("data-notes"); return; }
       const write = () => {
+        if (speaker.closed) return;
         speaker.document.documentElement.lang = root.lang;
         speaker.document.body.innerHTML = source.innerHTML;
       };
@@ -66,7 +67,14 @@ window.stage = (() => {
     " ": () => click("stage-run"), p: () => click("stage-play"), s: () => click("stage-stop"),
     d: stage.hall, n: stage.notes, f: stage.fullscreen, Escape: stage.leave,
   };
+  // A pace that is pointed at must not keep the arrows from the slides; one that is reached by Tab has them.
+  let pointed = false;
+  document.addEventListener("pointerdown", (event) => { pointed = Boolean(event.target.closest("#stage-pace")); });
+  document.addEventListener("focusin", (event) => {
+    if (pointed && root.dataset.present && event.target.closest("#stage-pace")) event.target.blur();
+  });
   document.addEventListener("keydown", (event) => {
+    pointed = false;
     const act = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     const elsewhere = event.target.closest("input, textarea, select, #preview");
     if (!root.dataset.present || !act || elsewhere || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -169,7 +169,7 @@ def read(content: bytes) -> Recording:
         if raw.get("replies", recording.replies) != recording.replies:
             raise ValueError("its replies are not what its events say")
         return recording
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ValueError(Text("present.bad-recording", reason=said)) from error
 
@@ -207,6 +207,8 @@ def _events(rows: list) -> Iterator[tuple[float, Event]]:
         if side not in speaking or not isinstance(text, str) or not float(at) >= last:
             raise ValueError("its events are out of order or of an unknown side")
         last = float(at)
+        if last > settings.LONGEST_RUN_S:
+            raise ValueError(f"it takes longer than {settings.LONGEST_RUN_S} s")
         if done:
             speaking.discard(side)
         read_stats = None

@@ -85,19 +85,9 @@ def _wire(page: gr.Blocks, ui: SimpleNamespace, actions: Actions, compare: Simpl
     slide = [ui.number, ui.question, ui.notes, ui.counter, ui.status, *compare.columns, *compare.scene]
     answers = [ui.status, *compare.columns, compare.keep]
 
-    opened = page.load(actions.open, ui.deck, place, js=DECK_OF_LINK, **told)
-    opened.then(None, js=BEGIN, api_visibility="private")
-    ui.file.upload(actions.open_file, ui.file, place, **told, **raw).success(actions.turn(0), place, slide, **told)
-    ui.next.click(actions.turn(1), place, slide, **told)
-    ui.previous.click(actions.turn(-1), place, slide, **told)
-    first = gr.Button(visible="hidden", elem_id="stage-first")
-    first.click(actions.turn(0), place, slide, **told)
-    entered = gr.Button(visible="hidden", elem_id="stage-entered")
-    entered.click(actions.enter, [compare.question, compare.options], ui.question, **at_once)
-
     asked = [ui.deck, ui.number, ui.pace, compare.photo, compare.question, compare.options]
     prepared = ui.run.click(
-        actions.answers.prepare, compare.sliders, [ui.status, compare.ask, compare.stop, *compare.columns], **at_once
+        actions.prepare, compare.sliders, [ui.status, compare.ask, compare.stop, *compare.columns], **at_once
     )
     running = prepared.success(
         actions.run,
@@ -109,6 +99,8 @@ def _wire(page: gr.Blocks, ui: SimpleNamespace, actions: Actions, compare: Simpl
         **api.MODEL_QUEUE,
     )
     running.then(actions.answers.settle, None, [compare.ask, compare.stop], **at_once)
+    away = [ui.status, compare.ask, compare.stop, *compare.columns]
+    running.failure(actions.answers.turned_away, None, away, **at_once)
     playing = ui.play.click(
         actions.play,
         [*place, ui.pace],
@@ -121,3 +113,14 @@ def _wire(page: gr.Blocks, ui: SimpleNamespace, actions: Actions, compare: Simpl
     stopping.then(None, cancels=[running, playing]).then(
         actions.answers.settle, None, [compare.ask, compare.stop], **at_once
     )
+
+    first = gr.Button(visible="hidden", elem_id="stage-first")
+    entered = gr.Button(visible="hidden", elem_id="stage-entered")
+    opened = page.load(actions.open, ui.deck, place, js=DECK_OF_LINK, **told)
+    opened.then(None, js=BEGIN, api_visibility="private")
+    opened.failure(None, js=BEGIN, api_visibility="private")  # with the examples, where a link names no deck
+    ui.file.upload(actions.open_file, ui.file, place, **told, **raw).success(actions.turn(0), place, slide, **told)
+    for button, by in ((ui.next, 1), (ui.previous, -1), (first, 0)):
+        # A run that runs is left by turning; one that still waits for the models is taken out of the queue here.
+        button.click(actions.turn(by), place, slide, **told).then(None, cancels=[running, playing])
+    entered.click(actions.enter, [compare.question, compare.options], ui.question, **at_once)

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import gradio as gr
@@ -25,7 +25,7 @@ from demo.chain import question_with_options
 from demo.compare.answering import Running, read_options, read_sliders
 from demo.examples import Example, known_answer
 from demo.sweep import exports, panels
-from demo.sweep.engine import RECOVERED, Run, Step, grid, matrix_intensities, steps_of, sweep
+from demo.sweep.engine import RECOVERED, Run, grid, matrix_intensities, steps_of, sweep
 from demo.texts import Text, reason
 
 log = logging.getLogger(__name__)
@@ -43,8 +43,8 @@ def begin(
     Raises:
         ValueError: something that cannot be swept.
     """
-    steps = check_number("number of steps", steps, 2, settings.MOST_SWEEP_STEPS, whole=True)
-    count = check_number("number of seeds", seeds, 1, settings.MOST_SWEEP_SEEDS, whole=True)
+    steps = check_number("steps", steps, 2, settings.MOST_SWEEP_STEPS, whole=True)
+    count = check_number("seeds", seeds, 1, settings.MOST_SWEEP_SEEDS, whole=True)
     first = check_seed(seed)
     intensities = matrix_intensities() if kind == "matrix" else grid(steps)
     wanted = steps_of(kind, what, recipe, intensities, range(first, first + (1 if kind == "matrix" else count)))
@@ -56,16 +56,17 @@ def begin(
     return Run(kind, wanted, check_question(question), truth, models)
 
 
-def thumbnails(bench: Workbench, photo: Path, steps: Sequence[Step], folder: Path) -> list[str]:
-    """Small pictures of all steps, as files that Gradio serves."""
+def thumbnails(bench: Workbench, photo: Path, state: Mapping, folder: Path) -> list[str]:
+    """Small pictures of the steps that are shown with one, as files that Gradio serves."""
 
-    def small(step: Step) -> Image.Image:
-        picture = bench.degraded(photo, step.recipe, step.seed).copy()
+    def small(recipe: str, seed: int) -> Image.Image:
+        picture = bench.degraded(photo, Recipe.parse(recipe), seed).copy()
         picture.thumbnail((settings.THUMBNAIL, settings.THUMBNAIL))
         return picture
 
     made = photo, photo.stat().st_mtime_ns, "thumbnail"
-    return [str(photos.save_once((*made, str(s.recipe), s.seed), folder, lambda s=s: small(s))) for s in steps]
+    wanted = [(step["recipe"], step["seed"]) for step in panels.pictured(state)]
+    return [str(photos.save_once((*made, *one), folder, lambda one=one: small(*one))) for one in wanted]
 
 
 class Actions:
@@ -134,8 +135,8 @@ class Actions:
 
     def _shown(self, photo: Path, run: Run, numbers: tuple, stop: threading.Event, language: str) -> Iterator[tuple]:
         waiting = [gr.skip()] * 3
-        pictures = thumbnails(self.bench, photo, run.steps, self.cache)
         state = run.as_json()
+        pictures = thumbnails(self.bench, photo, state, self.cache)
         for now in sweep(self.bench, photo, run, *numbers, stop):
             state = now.as_json()
             yield (
@@ -160,9 +161,16 @@ class Actions:
 
     def halt(self, request: gr.Request):
         """status"""
-        if self.running.stop(request.session_hash, settings.SWEEP_STOP_PATIENCE_S):
+        stopped = self.running.stop(request.session_hash, settings.SWEEP_STOP_PATIENCE_S)
+        if stopped is None:
+            return gr.skip()
+        if stopped:
             return markup.message(Text("compare.stopped"))
         return markup.message(Text("compare.stopped-early"))
+
+    def turned_away(self):
+        """status, sweep, stop; of a sweep that found no place in the queue"""
+        return markup.message(Text("compare.turned-away"), "bad"), *self.settle()
 
     def settle(self):
         """sweep, stop"""

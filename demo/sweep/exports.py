@@ -12,7 +12,7 @@ from degradations import REGISTRY
 from demo.drawing import ACCENT, BAD, GOOD, GRID, OTHER, QUIET, box, shortened, style
 from demo.sweep.chart import MARKS
 from demo.sweep.engine import RECOVERED, SIDES
-from demo.sweep.panels import what_was_swept
+from demo.sweep.panels import pictured, what_was_swept
 from demo.texts import DEFAULT, say
 
 CELL = ("answer", "choice", "verdict", "tokens", "stop_reason", "error")
@@ -58,7 +58,7 @@ def as_png(state: Mapping, pictures: Sequence[Image.Image], language: str = DEFA
     """A slide: question, thumbnails, predictions and answers; of a matrix, both heat maps.
 
     Args:
-        pictures: a thumbnail of every step.
+        pictures: a thumbnail for each of `demo.sweep.panels.pictured`.
         language: of the slide's own words.
     """
     with style():
@@ -82,8 +82,7 @@ def as_png(state: Mapping, pictures: Sequence[Image.Image], language: str = DEFA
 
 
 def _sweep(figure, state: Mapping, pictures: Sequence[Image.Image], language: str) -> None:
-    first = state["steps"][0]["seed"]
-    one_seed = [(step, pictures[number]) for number, step in enumerate(state["steps"]) if step["seed"] == first]
+    one_seed = list(zip(pictured(state), pictures, strict=True))
     intensities = [step["intensity"] for step, _ in one_seed]
     left, wide = 0.13, 0.83
     room = wide / len(one_seed)

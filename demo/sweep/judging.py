@@ -15,15 +15,16 @@ def judge(reply: Reply, clean: Reply | None, options: list[str], truth: str | No
     """How an answer did, None where nothing can be said (yet).
 
     With a known truth: ``right`` or ``wrong``. Without: ``same`` or ``changed`` against the side's own answer about the
-    clean picture. ``unread`` is an answer that means none of the options, ``failed`` a model that failed.
+    clean picture. ``unread`` is an answer that means none of the options, or a chain that ended without one; ``failed``
+    a model that failed.
     """
     if reply.error:
         return "failed"
     if not _whole(reply):
         return None
     answer, choice = reply.answer(options)
-    if options and choice is None:
-        return "unread"
+    if answer is None or (options and choice is None):
+        return "unread"  # and two chains without an answer are not the same answer
     if truth is not None:
         return "right" if _means(answer, truth, bool(options)) else "wrong"
     if clean is None or not _whole(clean):
@@ -41,19 +42,23 @@ def breaking_point(verdicts: Sequence[tuple[float, str | None]]) -> float | str 
     """From which intensity on an answer no longer holds.
 
     Args:
-        verdicts: (intensity, verdict) of each step; several of one intensity are seeds, of which half must hold.
+        verdicts: (intensity, verdict) of each step; several of one intensity are seeds, of which half must hold. A
+            model that failed has said nothing, so such a step counts neither way.
 
     Returns:
         The least intensity that does not hold while nothing above it holds either; ``never`` if the highest one holds;
-        None while a verdict is missing.
+        None while a verdict is missing, or where nothing but failures stands in the way.
     """
     if not verdicts or any(verdict is None for _, verdict in verdicts):
         return None
     by_intensity: dict[float, list[bool]] = {}
     for intensity, verdict in verdicts:
-        by_intensity.setdefault(intensity, []).append(verdict in GOOD)
+        held = by_intensity.setdefault(intensity, [])
+        held += [] if verdict == "failed" else [verdict in GOOD]
     point: float | str = "never"
     for intensity, held in sorted(by_intensity.items(), reverse=True):
+        if not held:
+            return None
         if 2 * sum(held) >= len(held):
             break
         point = intensity

@@ -74,18 +74,27 @@ def results(state: Mapping | None) -> str:
 
 
 def strip(state: Mapping | None, thumbnails: Sequence[str]) -> str:
-    """Every strength of the first seed: its picture, and what each side answered."""
+    """Every strength of the first seed: its picture, and what each side answered.
+
+    Args:
+        thumbnails: a file for each of `pictured`.
+    """
     if state is None or state["kind"] == "matrix":
         return ""
-    first = state["steps"][0]["seed"]
     entries = []
-    for step, picture in zip(state["steps"], thumbnails, strict=True):
-        if step["seed"] == first:
-            answers = "".join(_said(name, step[name]) for name in state["sides"])
-            entries.append(
-                f'<li><img src="{file_address(picture)}" alt=""><b>{number(step["intensity"])}</b>{answers}</li>'
-            )
+    for step, picture in zip(pictured(state), thumbnails, strict=True):
+        answers = "".join(_said(name, step[name]) for name in state["sides"])
+        entries.append(
+            f'<li><img src="{file_address(picture)}" alt=""><b>{number(step["intensity"])}</b>{answers}</li>'
+        )
     return f'<ol class="strip" tabindex="0">{"".join(entries)}</ol>'
+
+
+def pictured(state: Mapping) -> list[Mapping]:
+    """The steps of a state whose pictures are shown: those of the first seed; a matrix shows none."""
+    if state["kind"] == "matrix":
+        return []
+    return [step for step in state["steps"] if step["seed"] == state["steps"][0]["seed"]]
 
 
 def legend(state: Mapping) -> str:
@@ -138,7 +147,7 @@ def _held(state: Mapping, name: str) -> tuple[str, str, Text]:
     verdicts = [step[name]["verdict"] for step in state["steps"] if step["what"]]
     held = sum(verdict in GOOD for verdict in verdicts)
     kind = "right" if state["truth"] is not None else "same"
-    said = sum(verdict is not None for verdict in verdicts)
+    said = sum(verdict not in (None, "failed") for verdict in verdicts)
     return f"held-{name}", f"{held}/{said}", Text(f"sweep.held-{kind}-{name}")
 
 

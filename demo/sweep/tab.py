@@ -137,5 +137,6 @@ def _wire(ui: SimpleNamespace, actions: Actions, compare: SimpleNamespace, tab: 
         **api.MODEL_QUEUE,
     )
     running.then(actions.settle, None, [ui.sweep, ui.stop], **at_once)
+    running.failure(actions.turned_away, None, [ui.status, ui.sweep, ui.stop], **at_once)
     stopping = ui.stop.click(actions.halt, None, ui.status, **at_once)
     stopping.then(None, cancels=[running]).then(actions.settle, None, [ui.sweep, ui.stop], **at_once)
