@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 PAPER, INK, QUIET, GRID, ACCENT = "#ffffff", "#23211d", "#6d675d", "#e5e1d8", "#0f6e6a"
-GOOD, BAD, OTHER = "#2a7d4f", "#b23a36", "#a39d92"
+GOOD, BAD, OTHER = "#26734a", "#b23a36", "#a39d92"
 FONTS = ["Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "DejaVu Sans"]
 """The first that this machine has draws a glyph; Chinese needs one of the former."""
 

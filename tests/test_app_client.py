@@ -45,9 +45,10 @@ def test_names_and_parameters_are_the_promised_ones(client):
         "/degrade": ["image", "recipe", "seed"],
         "/compare": ["image", "question", "recipe", "seed", "temperature", "max_new_tokens"],
         "/sweep": [
-            "image", "question", "what", "recipe", "steps", "seeds", "seed", "truth", "temperature", "max_new_tokens"
+            "image", "question", "what", "recipe", "steps", "seeds", "seed", "truth", "temperature", "max_new_tokens",
+            "recovered",
         ],
-        "/matrix": ["image", "question", "seed", "truth", "temperature", "max_new_tokens"],
+        "/matrix": ["image", "question", "seed", "truth", "temperature", "max_new_tokens", "recovered"],
     }  # fmt: skip
 
 
@@ -220,8 +221,8 @@ def test_no_file_outside_of_the_uploads_is_served(app, path):
     [
         ("degrade", ("none", 0)),
         ("compare", ("What?", "none", 0, 0.0, 3)),
-        ("sweep", ("What?", "gaussian noise", "none", 2, 1, 0, "", 0.0, 3)),
-        ("matrix", ("What?", 0, "", 0.0, 3)),
+        ("sweep", ("What?", "gaussian noise", "none", 2, 1, 0, "", 0.0, 3, False)),
+        ("matrix", ("What?", 0, "", 0.0, 3, False)),
     ],
 )
 def test_no_file_outside_of_the_uploads_is_read(app, endpoint, more, marked):
@@ -235,11 +236,12 @@ def test_no_file_outside_of_the_uploads_is_read(app, endpoint, more, marked):
 def test_the_page_reads_no_file_outside_of_the_uploads(app):
     """Every event of the page that takes a photo, sent as a browser would but with a foreign path."""
     config = httpx.get(f"{app}config").json()
-    photo = next(part["id"] for part in config["components"] if part["props"].get("elem_id") == "photo")
+    named = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
+    photo, mine = named["photo"], {named["vote-source"]: "mine"}  # a vote is on an example unless one says so
     events = [event for event in config["dependencies"] if photo in event["inputs"]]
     assert len(events) >= 6
     for event in events:
-        data = [{"path": str(CAT)} if part == photo else None for part in event["inputs"]]
+        data = [{"path": str(CAT)} if part == photo else mine.get(part) for part in event["inputs"]]
         request = {"data": data, "fn_index": event["id"], "session_hash": "foreign"}
         if event["queue"] is False:
             answer = httpx.post(f"{app}gradio_api/run/predict", json=request, timeout=60).text

@@ -452,9 +452,10 @@ def test_a_process_that_is_slow_to_read_asks_its_own_share(sets, tmp_path, monke
         return read_table(table)
 
     monkeypatch.setattr(local, "find", lambda side: None)
-    monkeypatch.setattr(local, "loaded", lambda sides, spec: ((None, side, None) for side in sides))
+    checkpoint = SimpleNamespace(model=None)
+    monkeypatch.setattr(local, "loaded", lambda sides, spec: ((checkpoint, side, None) for side in sides))
     monkeypatch.setattr(local, "fingerprint", lambda checkpoint, adapter, template, asking: template)
-    monkeypatch.setattr(local, "weights_hash", lambda *_: "")
+    monkeypatch.setattr(answers, "weights_hash", lambda *_: "")
     monkeypatch.setattr(local, "speaking", lambda *_: nullcontext())
     monkeypatch.setattr(local, "generate", generate)
     monkeypatch.setattr(answers, "read_table", slowly)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from degradations import Recipe, compare
 from demo.chain import parse_chain, read_answer
-from training.evaluation.extraction import by_index
+from training.evaluation.extraction import chosen
 
 CountTokens = Callable[[list[str]], list[int]]
 """Texts -> how many tokens each has."""
@@ -95,9 +95,15 @@ def _accuracy(
         # What a number means is learned from the reference: where options are numbers, 2 may be the option that says 2
         # or, as in the published data, the one with that index.
         meant = parse_chain(reference).answer
-        indexed = meant != truth and by_index(meant, listed) == truth
-        said.append(by_index(parse_chain(text).answer, listed) if indexed else parse_chain(text).answer)
+        indexed = meant != truth and _by_index(meant, listed) == truth
+        said.append(_by_index(parse_chain(text).answer, listed) if indexed else parse_chain(text).answer)
     return [accuracy(*one) for one in zip(said, answer, options, strict=True)]
+
+
+def _by_index(answer: str, options: list[str]) -> str:
+    """The option that an answer means where a number is an index; the answer itself where it means none."""
+    found = chosen(answer, options, by_index=True)
+    return answer if found is None else options[found]
 
 
 def _format(texts: list[str], **_) -> list[float]:

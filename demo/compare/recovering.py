@@ -51,7 +51,7 @@ class Recovering:
                 events = self.bench.events(asked.photo, asked.question, recipe, seed_, *numbers, stop)
                 for update in answered(recorder.record(events), asked, recipe):
                     yield *update, *column.news()
-                kept = gr.DownloadButton(value=self.answers.keep(recorder), interactive=True)
+                kept = gr.DownloadButton(value=self.answers.keep(recorder.recording()), interactive=True)
                 still = markup.message(Text("compare.answering"))
                 yield still, *[gr.skip()] * 5, kept, *column.news()
                 for news in column.rest(*numbers, seed_, stop):
