@@ -158,7 +158,7 @@ def test_decks_are_opened_and_their_notes_stand_in_a_window_of_their_own(open_pa
     expect(counter).to_contain_text("1 / 2")
     screenshot(page, "hall-deck")
 
-    page.route("**/talk.json", lambda route: route.fulfill(path=tmp_path / "talk.json"))
+    page.route(f"{slow_app}talk.json", lambda route: route.fulfill(path=tmp_path / "talk.json"))
     page.goto(f"{slow_app}?present=1&deck={slow_app}talk.json")
     expect(counter).to_contain_text("1 / 2")
 
