@@ -37,7 +37,7 @@ PATIENCE_MS = 240_000
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory) -> Iterator[tuple[str, Path, int]]:
-    """Address, folder and batch of an app that serves one blind batch of twelve, each for two annotators."""
+    """Address, folder and batch of an app that serves a blind batch of twelve, each for two annotators; and one more."""
     folder = tmp_path_factory.mktemp("annotating")
     data = folder / settings.DATA
     batches = Batches(Store(f"sqlite:///{data}/annotations.db"), Pictures(data / "pictures"))
@@ -46,6 +46,7 @@ def served(tmp_path_factory) -> Iterator[tuple[str, Path, int]]:
     lines = [json.dumps(row | {"clean": row["file_name"]}) for row in rows]
     (source / "metadata.jsonl").write_text("\n".join(lines))
     batch = batches.open_path(source, Wanted("twelve", per_item=2), "olga").batch
+    batches.open_path(source, Wanted("for keys"), "olga")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv(settings.ANNOTATION_SECRET, SECRET)
         for address in _run(folder, "app"):
@@ -195,7 +196,9 @@ def annotate(served, browser) -> Iterator[Callable[..., Page]]:
     errors, contexts = [], []
     expect.set_options(timeout=PATIENCE_MS)
 
-    def annotate(name: str, size: str = "desktop", scheme: str = "light", locale: str = "en-GB") -> Page:
+    def annotate(
+        name: str, size: str = "desktop", scheme: str = "light", locale: str = "en-GB", batch: str = "twelve"
+    ) -> Page:
         width, height = SIZES[size]
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, locale=locale)
         context.set_default_timeout(PATIENCE_MS)
@@ -208,7 +211,7 @@ def annotate(served, browser) -> Iterator[Callable[..., Page]]:
         page.get_by_role("tab", name=say("page.tab-annotate", language)).click()
         expect(page.locator("#annotate-name textarea, #annotate-name input")).to_have_value(name)
         page.click("#annotate-batch input")
-        page.get_by_role("option", name="twelve").click()
+        page.get_by_role("option", name=batch).click()
         page.click("#annotate-start")
         expect(page.locator("#verdict")).to_be_visible()
         expect(page.locator("#annotate-viewer .viewer")).to_be_focused()  # the keys are at hand
@@ -250,7 +253,7 @@ def test_an_easy_item_takes_one_key_and_is_kept_before_it_is_told(annotate, serv
 
 
 def test_everything_can_be_said_by_keys(annotate, served):
-    page = annotate("keys")
+    page = annotate("keys", batch="for keys")
     press = page.keyboard.press
     for key in ("ArrowDown", "2", "v"):
         press(key)
