@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 export HOST ?= 127.0.0.1
 export PORT ?= 7860
+# Processes that share the tests; each needs about 3 GB.
+WORKERS ?= 2
 
 # Stamps: an installation is repeated when its list of requirements changes, and only then.
 DEMO := $(VENV)/demo.stamp
@@ -25,7 +27,7 @@ demo: $(DEMO)
 	@exec $(BIN)/python -u app.py
 
 test: $(TESTS) browser
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(TESTS)
 	@$(BIN)/python -m ruff check .

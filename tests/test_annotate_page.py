@@ -87,8 +87,10 @@ def test_names_and_parameters_are_the_promised_ones(served):
 
 def test_an_item_is_judged_through_the_endpoints(ask, served):
     _, folder, batch = served
-    (listed,) = ask("batches")
-    assert (listed["id"], listed["name"], listed["items"], listed["waiting"]) == (batch, "twelve", 12, 0)
+    listed = {one["name"]: one for one in ask("batches")}
+    assert listed.keys() == {"twelve", "for keys"}
+    twelve = listed["twelve"]
+    assert (twelve["id"], twelve["items"], twelve["waiting"]) == (batch, 12, 0)
     item = ask("next", batch, name="api")
     assert item["predicted"] == {"lens blur": 0.5, "gaussian noise": 0.3}
     assert not {"model", "applied", "answer", "key"} & set(item), "the batch is blind"

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 from degradations import REGISTRY, Recipe, degrade
-from demo import settings
+from demo import drawing, settings
 from demo.chain import format_chain
 from demo.sweep import exports, panels
 from demo.sweep.actions import thumbnails
@@ -298,7 +298,7 @@ def test_a_slide_is_a_picture_of_full_size(state, matrix, language):
         with Image.open(io.BytesIO(slide)) as picture:
             assert picture.size == (1920, 1080)
             colours = np.asarray(picture.convert("RGB")).reshape(-1, 3)
-            assert (colours == (42, 125, 79)).all(1).sum() > 1000, "no answer is green"
+            assert (colours == ImageColor.getrgb(drawing.GOOD)).all(1).sum() > 1000, "no answer is green"
 
 
 def test_good_verdicts_are_those_that_hold():
