@@ -37,7 +37,7 @@ PATIENCE_MS = 240_000
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory) -> Iterator[tuple[str, Path, int]]:
-    """Address, folder and batch of an app that serves a blind batch of twelve, each for two annotators; and one more."""
+    """Address, folder and batch of an app with a blind batch of twelve, each for two annotators; and one more batch."""
     folder = tmp_path_factory.mktemp("annotating")
     data = folder / settings.DATA
     batches = Batches(Store(f"sqlite:///{data}/annotations.db"), Pictures(data / "pictures"))
