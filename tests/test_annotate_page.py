@@ -46,7 +46,7 @@ def served(tmp_path_factory) -> Iterator[tuple[str, Path, int]]:
     lines = [json.dumps(row | {"clean": row["file_name"]}) for row in rows]
     (source / "metadata.jsonl").write_text("\n".join(lines))
     batch = batches.open_path(source, Wanted("twelve", per_item=2), "olga").batch
-    batches.open_path(source, Wanted("for keys"), "olga")
+    batches.open_path(source, Wanted("for keys", per_item=2), "olga")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv(settings.ANNOTATION_SECRET, SECRET)
         for address in _run(folder, "app"):
@@ -241,7 +241,7 @@ def test_the_key_does_not_stay_in_the_address(annotate):
 
 
 def test_an_easy_item_takes_one_key_and_is_kept_before_it_is_told(annotate, served):
-    page = annotate("quick")
+    page = annotate("quick", batch="for keys")
     item = page.locator("#verdict").get_attribute("data-item")
     begin = time.monotonic()
     page.keyboard.press("Enter")
