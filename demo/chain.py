@@ -47,6 +47,7 @@ def question_with_options(question: str, options: list[str]) -> str:
     return "\n".join([question, *(f"{index}. {option}" for index, option in enumerate(options))])
 
 
+_INDEX = re.compile(r"\(?([0-9]{1,3})\)?\.?")
 _OPTION = re.compile(r"^[ \t]*(\d{1,3})[ \t]*[.):][ \t]*(\S.*)$", re.MULTILINE)
 
 
@@ -56,12 +57,17 @@ def parse_options(question: str) -> list[str]:
     return [text.rstrip() for _, text in found] if [int(n) for n, _ in found] == list(range(len(found))) else []
 
 
-def read_answer(text: str, options: list[str]) -> int | None:
+def read_answer(text: str, options: list[str], by_index: bool = False) -> int | None:
     """The index of the option that an answer means, or None.
 
     Understood are, in this order: an option's text (``hat``), an index (``2``, ``2. hat``, ``(2)``), a letter (``B``,
     ``B.``, ``Option C``), an index or exactly one option's text somewhere in a sentence.
+
+    Args:
+        by_index: for models that answer by the index: where options are numbers, ``2`` is not the option that says 2.
     """
+    if by_index and (label := _INDEX.fullmatch(text.strip())) and int(label[1]) < len(options):
+        return int(label[1])
     if text.strip() in options:  # before options that differ from it in case or punctuation only
         return options.index(text.strip())
     answer = _plain(text)

@@ -15,7 +15,7 @@ from transformers import BatchFeature, LogitsProcessor, StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 
 from demo import settings
-from demo.checkpoints import Checkpoint, first_line
+from demo.checkpoints import first_line
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ class Event:
         error: why this side failed, None if it did not; never part of the text.
         tokens: how many tokens this side has generated so far; 0 in a heartbeat.
         picture: which of the pictures that were asked about, by its place among them.
+        by_index: whether a number that is this side's whole answer is an option's index, as `demo.settings.Spec` says.
     """
 
     side: str
@@ -57,6 +58,7 @@ class Event:
     error: str | None = None
     tokens: int = 0
     picture: int = 0
+    by_index: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,12 @@ class Request:
 
 
 class Row:
-    """One side's answer about one picture while it is being generated."""
+    """One side's (`demo.models.Side`) answer about one picture while it is being generated."""
 
-    def __init__(self, side: str, checkpoint: Checkpoint, emit: Callable[[Event], None], picture: int = 0):
-        self.side, self.done, self.failed, self.tokens = side, False, False, 0
-        self.picture = picture
-        self._emit = emit
+    def __init__(self, side, emit: Callable[[Event], None], picture: int = 0):
+        self.side, self.done, self.failed, self.tokens = side.name, False, False, 0
+        self.picture, self.by_index = picture, side.by_index
+        self._emit, checkpoint = emit, side.checkpoint
         self._tokenizer = checkpoint.processor.tokenizer.backend_tokenizer
         self._ends = set(checkpoint.end_tokens())
         self._decoder = DecodeStream(skip_special_tokens=True)
@@ -104,7 +106,7 @@ class Row:
             log.exception("decoding for %s", self.side)
             self.fail(error)
             return
-        self._emit(Event(self.side, text or "", tokens=self.tokens, picture=self.picture))
+        self._emit(Event(self.side, text or "", tokens=self.tokens, picture=self.picture, by_index=self.by_index))
 
     def fail(self, error: Exception) -> None:
         self.failed = True
@@ -117,7 +119,7 @@ class Row:
         first = self._first - self._begin if self.tokens else None
         speed = (self.tokens - 1) / (self._last - self._first) if self.tokens > 1 else None
         stats = Stats(self.tokens, first, speed, stop_reason)
-        self._emit(Event(self.side, "", True, stats, error, self.tokens, self.picture))
+        self._emit(Event(self.side, "", True, stats, error, self.tokens, self.picture, self.by_index))
 
 
 def answer(
@@ -138,9 +140,9 @@ def answer(
     while not checkpoint.lock.acquire(timeout=0.05):
         if halted():
             for side, picture in asked:
-                Row(side.name, checkpoint, emit, picture).finish("stopped")
+                Row(side, emit, picture).finish("stopped")
             return
-    rows = {(side, picture): Row(side.name, checkpoint, emit, picture) for side, picture in asked}
+    rows = {(side, picture): Row(side, emit, picture) for side, picture in asked}
     try:
         with torch.inference_mode():
             inputs = _inputs(rows, request)

@@ -32,6 +32,7 @@ class Side:
         prompt: template with ``{question}``.
         adapter: the adapter's name in the checkpoint, None for the checkpoint as it is.
         weights: hash of the weights that answer, `demo.fingerprint.weights_hash`.
+        by_index: whether it answers by the option's index, `demo.settings.Spec`.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Side:
     checkpoint: Checkpoint
     adapter: str | None = None
     weights: str = ""
+    by_index: bool = False
 
     def prompt_for(self, question: str) -> str:
         return build_prompt(question, self.prompt)
@@ -114,9 +116,9 @@ def spec_from(args: argparse.Namespace, environ: Mapping[str, str] = os.environ)
         spec = settings.PRESETS[preset or default_preset()]
     else:
         spec = Spec("custom", baseline=model, robust=model)
-    # An adapter belongs to the checkpoint it was made for.
+    # An adapter belongs to the checkpoint that it was made for, and so does how it answers.
     if model and model != spec.robust:
-        spec = replace(spec, robust=model, adapter=None)
+        spec = replace(spec, robust=model, adapter=None, by_index=False)
     parts = {name: chosen[name] for name in ("baseline", "adapter", "prompt_file") if chosen[name]}
     if chosen["baseline"] and chosen["adapter"] and not model:
         parts["robust"] = chosen["baseline"]
@@ -197,10 +199,11 @@ def _load(spec: Spec) -> Pair:
         label = f"{label} + {short_name(spec.adapter)}"
     elif shared:
         label = Text("page.asked-for-a-chain", name=label)
+    # An adapter that was merged answers all the same.
+    weights = robust.weights[checkpoints.ADAPTER if spec.adapter else None]
     sides = (
         Side("baseline", short_name(spec.baseline), DIRECT_PROMPT, baseline, weights=baseline.weights[None]),
-        # An adapter that was merged answers all the same.
-        Side("robust", label, template, robust, adapter, robust.weights[checkpoints.ADAPTER if spec.adapter else None]),
+        Side("robust", label, template, robust, adapter, weights, spec.by_index),
     )
     return Pair(spec, *sides, notice=_notice(spec, sides), answers=on_gpu(sides))
 

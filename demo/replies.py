@@ -18,10 +18,12 @@ class Reply:
         stats: how it went, `demo.generation.Stats`; None until then.
         error: why it failed, None if it did not.
         tokens: how many tokens so far.
+        by_index: whether a number is an option's index in any case, `demo.chain.read_answer`.
     """
 
     def __init__(self, name: str):
         self.name, self.text, self.done, self.stats, self.error, self.tokens = name, "", False, None, None, 0
+        self.by_index = False
 
     def take(self, event) -> None:
         """Add a `demo.generation.Event`."""
@@ -30,6 +32,7 @@ class Reply:
         self.stats = event.stats or self.stats
         self.error = event.error or self.error
         self.tokens = max(self.tokens, event.tokens)
+        self.by_index = self.by_index or event.by_index
 
     @property
     def chain(self) -> Chain | None:
@@ -43,7 +46,7 @@ class Reply:
         whole = self.done or bool(chain and "ANSWER" in chain.closed)
         if not written or self.error or (options and not whole):
             return None, None
-        choice = read_answer(written, options) if options else None
+        choice = read_answer(written, options, self.by_index) if options else None
         return (written if choice is None else options[choice]), choice
 
     def as_json(self, options: list[str]) -> dict:

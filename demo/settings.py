@@ -28,6 +28,7 @@ class Spec:
         max_new_tokens: what `NEW_TOKENS` is for this pair.
         min_pixels, max_pixels: size of a photo for checkpoints that take any size (Qwen2.5-VL).
         dtype: ``auto`` chooses by device; otherwise a torch dtype's name.
+        by_index: whether the robust side answers by the option's index: its ``2`` is not the option that says 2.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Spec:
     min_pixels: int = 256 * 28 * 28
     max_pixels: int = 1280 * 28 * 28
     dtype: str = "auto"
+    by_index: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,10 @@ PRESETS = {
             max_new_tokens=320,
             dtype="float32",
         ),
-        Spec("robust-r1", baseline="Qwen/Qwen2.5-VL-3B-Instruct", robust="Jiaqi-hkust/Robust-R1-RL"),
-        Spec("robust-r1-sft", baseline="Qwen/Qwen2.5-VL-3B-Instruct", robust="Jiaqi-hkust/Robust-R1-SFT"),
+        Spec("robust-r1", baseline="Qwen/Qwen2.5-VL-3B-Instruct", robust="Jiaqi-hkust/Robust-R1-RL", by_index=True),
+        Spec(
+            "robust-r1-sft", baseline="Qwen/Qwen2.5-VL-3B-Instruct", robust="Jiaqi-hkust/Robust-R1-SFT", by_index=True
+        ),
     )
 }
 

@@ -316,6 +316,15 @@ def test_options_that_are_numbers_are_meant_by_their_text():
     assert read_answer("4", ["2", "3", "4", "5"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "index"), [("1", 1), ("(1).", 1), ("2 dogs", 0), ("7", None), ("two", None), ("3", 1)]
+)
+def test_a_model_that_answers_by_the_index_means_the_index(text, index):
+    """Where there is no such option, a number is read as anybody's is."""
+    options = ["2 dogs", "3", "1"]
+    assert read_answer(text, options, by_index=True) == index
+
+
 def test_without_options_nothing_is_meant():
     assert read_answer("2", []) is None
     assert read_answer("hat", []) is None

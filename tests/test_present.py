@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,19 @@ def test_a_run_is_kept_and_read_back_as_it_was():
     assert [event for _, event in again.events] == [event for event in RUN if event.text or event.done]
     assert (again.question, again.recipe, again.seed) == (QUESTION, recording.recipe, 7)
     assert (again.models, again.photo, again.made) == (MODELS, "cat.jpg", recording.made)
+
+
+def test_a_run_whose_model_answers_by_the_index_is_read_the_same_way():
+    run = [replace(event, by_index=event.side == "robust") for event in RUN]
+    recorder = Recorder(MODELS, QUESTION, Recipe(), 7, 0.0, 50, "cat.jpg")
+    list(recorder.record(run))
+    again = read(recorder.recording().as_json())
+    for events in (replay(again, 1000.0), paced(iter(run), 1e6)):
+        marked = {event.side for event in events if event.by_index}
+        assert marked == {"robust"}
+    old = json.loads(recorder.recording().as_json())
+    del old["by_index"]
+    assert not any(event.by_index for _, event in read(json.dumps(old).encode()).events)
 
 
 def test_a_photo_of_ones_own_travels_with_the_run():

@@ -358,12 +358,20 @@ def test_a_side_that_has_said_all_ends_before_the_other(mixed, image, monkeypatc
 def test_text_has_the_tags_but_no_special_tokens(mixed):
     words = mixed.robust.checkpoint.processor.tokenizer
     news = []
-    row = Row("robust", mixed.robust.checkpoint, news.append)
+    row = Row(mixed.robust, news.append)
     for token in words.encode("<|endoftext|><TYPE>hat<|im_start|> 你<TYPE_END><|im_end|>"):
         row.push(token)
     row.push(words.pad_token_id)
     assert "".join(event.text for event in news) == "<TYPE>hat 你<TYPE_END>"
     assert news[-1].stats.stop_reason == "eos"
+
+
+def test_whose_number_is_an_index_is_told_with_every_word(mixed, folder, image):
+    by_index = load_pair(spec(folder, adapter="fast_vlm-adapter", by_index=True), fallback=False)
+    for pair, expected in ((mixed, set()), (by_index, {"robust"})):
+        events = [event for event in stream(pair, image, QUESTION, temperature=0) if event.text or event.done]
+        assert {event.side for event in events if event.by_index} == expected
+        assert all(event.by_index == (event.side in expected) for event in events)
 
 
 def test_a_question_cannot_write_control_tokens(mixed, image):

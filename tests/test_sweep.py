@@ -40,8 +40,8 @@ class Stats:
 def event(side, picture, text="", done=False, stop_reason="eos", error=None, tokens=3):
     stats = Stats(tokens, stop_reason=stop_reason) if done else None
     return SimpleNamespace(
-        side=side, picture=picture, text=text, done=done, stats=stats, error=error, tokens=tokens
-    )  # fmt: skip
+        side=side, picture=picture, text=text, done=done, stats=stats, error=error, tokens=tokens, by_index=False
+    )
 
 
 def chain(answer: str, **seen: float) -> str:

@@ -112,6 +112,16 @@ def test_a_ballot_shows_no_names():
 # --- the box ---
 
 
+def test_a_number_among_numbers_is_judged_as_its_model_means_it():
+    chain = format_chain(Recipe(), "Nothing.", "Two ears.", "One cat.", "1")
+    about = {"options": ("1", "2"), "answer": "2", "replies": {"baseline": "1", "robust": chain}}
+    literal = spoken(panels.revealed(ballot(Ballots(), **about)))
+    assert literal.count("mark right") == 0 and literal.count("mark wrong") == 2
+    models = MODELS | {"robust": MODELS["robust"] | {"by_index": True}}
+    by_index = spoken(panels.revealed(ballot(Ballots(), models=models, **about)))
+    assert by_index.count("mark right") == 1 and by_index.count("mark wrong") == 1
+
+
 def test_a_vote_is_kept_by_sides_whatever_their_places(box):
     for number, first in enumerate(SIDES):
         one = ballot(Ballots(rng=SimpleNamespace(choice=lambda _, first=first: first)), str(number))

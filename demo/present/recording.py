@@ -8,7 +8,8 @@ A recording is JSON:
 - `photo`: an example's file name, or a PNG of the photo at the size the models worked at, in base64
 - `events`: [seconds since the question, side, text, tokens, done, stats or null, error or null], in order
 - `replies`: {baseline, robust}, what the events say as a whole
-- `versions`, `checkpoints`: what `demo.provenance` says of the models; recordings of old lack them and `replies`
+- `by_index`: the sides whose answers are an option's index
+- `versions`, `checkpoints`: what `demo.provenance` says of the models; recordings of old lack them and the two before
 """
 
 import base64
@@ -55,6 +56,7 @@ class Event:
     stats: Stats | None = None
     error: str | None = None
     tokens: int = 0
+    by_index: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class Recording:
                 "max_new_tokens": self.max_new_tokens,
                 **self.provenance,
                 "replies": self.replies,
+                "by_index": sorted({event.side for _, event in self.events if event.by_index}),
                 "photo": photo,
                 "events": [
                     [round(at, 3), e.side, e.text, e.tokens, e.done, asdict(e.stats) if e.stats else None, e.error]
@@ -125,7 +128,9 @@ class Recorder:
         for event in events:
             if event.text or event.done:
                 stats = Stats(**asdict(event.stats)) if event.stats else None
-                kept = Event(event.side, event.text, event.done, stats, event.error, event.tokens)
+                kept = Event(
+                    event.side, event.text, event.done, stats, event.error, event.tokens, by_index=event.by_index
+                )
                 self._events.append((time.monotonic() - begin, kept))
             yield event
 
@@ -163,7 +168,7 @@ def read(content: bytes) -> Recording:
             temperature=float(raw["temperature"]),
             max_new_tokens=int(raw["max_new_tokens"]),
             photo=_photo(raw["photo"]),
-            events=tuple(_events(raw["events"])),
+            events=tuple(_events(raw["events"], raw.get("by_index", []))),
             provenance=_provenance(raw),
         )
         if raw.get("replies", recording.replies) != recording.replies:
@@ -201,7 +206,7 @@ def _provenance(raw: Mapping) -> dict:
     return found
 
 
-def _events(rows: list) -> Iterator[tuple[float, Event]]:
+def _events(rows: list, by_index: list[str]) -> Iterator[tuple[float, Event]]:
     last, speaking = 0.0, set(SIDES)
     for at, side, text, tokens, done, stats, error in rows:
         if side not in speaking or not isinstance(text, str) or not float(at) >= last:
@@ -219,7 +224,8 @@ def _events(rows: list) -> Iterator[tuple[float, Event]]:
             read_stats = Stats(int(stats["tokens"]), *numbers, stats["stop_reason"])
         if bool(done) != (read_stats is not None):
             raise ValueError("an end without figures, or figures before the end")
-        yield last, Event(side, text, bool(done), read_stats, None if error is None else str(error), int(tokens))
+        failure = None if error is None else str(error)
+        yield last, Event(side, text, bool(done), read_stats, failure, int(tokens), by_index=side in by_index)
     if speaking:
         raise ValueError(f"{' and '.join(sorted(speaking))} did not come to an end")
 
@@ -270,6 +276,7 @@ class _Held:
 
     def __init__(self):
         self.text, self.end, self.tokens, self.begin, self.sent = "", None, 0, None, 0
+        self.by_index = False
 
     @property
     def waits(self) -> bool:
@@ -278,6 +285,7 @@ class _Held:
     def add(self, event) -> None:
         self.text += event.text
         self.tokens = max(self.tokens, event.tokens)
+        self.by_index = self.by_index or event.by_index
         if event.done:
             self.end = event
         if self.text and self.begin is None:
@@ -290,7 +298,7 @@ class _Held:
             piece, self.text = self.text[:count], self.text[count:]
             self.sent += len(piece)
             if piece:
-                yield Event(side, piece, tokens=self.tokens)
+                yield Event(side, piece, tokens=self.tokens, by_index=self.by_index)
         if self.end is not None and not self.text:
             end, self.end = self.end, None
-            yield Event(side, "", True, end.stats, end.error, end.tokens)
+            yield Event(side, "", True, end.stats, end.error, end.tokens, by_index=self.by_index)

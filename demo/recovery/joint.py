@@ -124,7 +124,7 @@ def of_network(source: str, pair: Pair, adapter: str | None = None) -> Joint:
         name, label = NAME, f"{short_name(pair.spec.robust)} + {short_name(adapter)}"
     written = Path(adapter) / PROMPT if adapter else None
     template = written.read_text(encoding="utf-8").strip() if written and written.exists() else None
-    side = Side(NAME, label, template or JOINT_PREFACE + robust.prompt, checkpoint, name)
+    side = Side(NAME, label, template or JOINT_PREFACE + robust.prompt, checkpoint, name, by_index=robust.by_index)
     notice = Text("recovery.notice" if adapter else "recovery.notice-untrained", recovery=recovery.name, model=label)
     return Joint(recovery, side, on_gpu((side,)), pair.max_new_tokens, notice)
 

@@ -58,7 +58,8 @@ def _side(ballot: Ballot, place: str, side: str) -> str:
     chain = parse_chain(text) if side == "robust" else None
     mark = ""
     if ballot.answer is not None:
-        choice = read_answer((chain.answer if chain else text).strip(), list(ballot.options))
+        said = (chain.answer if chain else text).strip()
+        choice = read_answer(said, list(ballot.options), ballot.models[side].get("by_index", False))
         right = choice is not None and ballot.options[choice] == ballot.answer
         verdict = "right" if right else "wrong"
         mark = f'<p class="mark {verdict}">{shown(f"vote.is-{verdict}")}</p>'

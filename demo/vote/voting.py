@@ -93,7 +93,10 @@ class Voting:
         correct = known_answer(self.examples, question.photo, links.of_question(question.whole, options), options)
         example = example_of(self.examples, question.photo)
         pair = self.bench.pair
-        models = {side.name: {"name": str(side.label), "weights": side.weights} for side in pair.sides}
+        models = {
+            side.name: {"name": str(side.label), "weights": side.weights, "by_index": replies[side.name].by_index}
+            for side in pair.sides
+        }
         pixels = self.bench.working_photo(question.photo).tobytes()
         seed, temperature, max_new_tokens = question.numbers
         yield self.ballots.add(

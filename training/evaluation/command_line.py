@@ -12,7 +12,7 @@ import yaml
 from demo import settings
 from training.endpoint import Endpoint
 from training.evaluation.levels import LEVELS
-from training.evaluation.sides import INDEX, PUBLISHED, Side
+from training.evaluation.sides import Side
 from training.recovery.rewards import IMAGENET
 
 SUFFIXES = (".tsv", ".csv", ".parquet", ".jsonl", ".json")
@@ -143,8 +143,7 @@ def chosen(arguments: argparse.Namespace) -> tuple[list[Side], settings.Spec]:
     """
     if arguments.preset:
         spec = settings.PRESETS[arguments.preset]
-        by_index = spec.robust in (model.checkpoint for model in PUBLISHED.values() if model.asked == INDEX)
-        robust = Side("robust", spec.robust, spec.adapter, True, by_index=by_index)
+        robust = Side("robust", spec.robust, spec.adapter, True, by_index=spec.by_index)
         sides = [Side("baseline", spec.baseline, None, False), robust]
     else:
         sides = arguments.side

@@ -16,7 +16,6 @@ _ANSWERS = re.compile(
     r"<\s*ANSWER\s*>((?:(?!<\s*ANSWER\s*>).)*?)<\s*(?:/\s*ANSWER|ANSWER\s*_\s*END)\s*>", re.IGNORECASE | re.DOTALL
 )
 
-_INDEX = re.compile(r"\(?([0-9]{1,3})\)?\.?")
 _LETTER = re.compile(r"\(?([A-Za-z])\)?[.:]?")
 
 
@@ -28,13 +27,11 @@ def chosen(answer: str, options: Sequence[str], by_index: bool = False, by_lette
         by_index: for models that answer by the option's index: ``2`` alone is not the option that says 2.
         by_letter: the same of models that answer by a letter, where options are letters.
     """
-    label = answer.strip()
-    index = None
-    if by_index and (found := _INDEX.fullmatch(label)):
-        index = int(found[1])
-    elif by_letter and (found := _LETTER.fullmatch(label)):
+    if by_letter and (found := _LETTER.fullmatch(answer.strip())):
         index = ascii_uppercase.index(found[1].upper())
-    return index if index is not None and index < len(options) else read_answer(answer, list(options))
+        if index < len(options):
+            return index
+    return read_answer(answer, list(options), by_index)
 
 
 def handed_over(text: str, options: Sequence[str], index: bool = False) -> tuple[str, bool]:
