@@ -7,12 +7,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 from PIL import Image
 
+from tests.local_server import LocalServer
 
-class AnsweringEndpoint(ThreadingHTTPServer):
+
+class AnsweringEndpoint(LocalServer):
     """The server; a context manager that runs it.
 
     Args:
@@ -26,27 +28,10 @@ class AnsweringEndpoint(ThreadingHTTPServer):
         most_open: how many were open at once.
     """
 
-    daemon_threads = True
-
     def __init__(self, answer: Callable[[str, list[Image.Image], int], str | dict | tuple], delay: float = 0.0):
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.answer, self.delay, self.lock = answer, delay, threading.Lock()
         self.asked, self.bodies, self.keys, self.open, self.most_open = Counter(), [], set(), 0, 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-    def __enter__(self):
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.shutdown()
-        self.server_close()
-
-    def handle_error(self, request, client_address):
-        """Clients that go away are part of the tests."""
 
 
 class _Handler(BaseHTTPRequestHandler):

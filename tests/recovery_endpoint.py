@@ -3,19 +3,19 @@
 import base64
 import io
 import json
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from email import message_from_bytes
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 from PIL import Image
 
 from degradations.files import encode
+from tests.local_server import LocalServer
 
 
-class RecoveryEndpoint(ThreadingHTTPServer):
+class RecoveryEndpoint(LocalServer):
     """The server; a context manager that runs it.
 
     Args:
@@ -29,27 +29,10 @@ class RecoveryEndpoint(ThreadingHTTPServer):
         keys: what they were authorized with.
     """
 
-    daemon_threads = True
-
     def __init__(self, edit: Callable = lambda picture, form, before: picture, words=("A", " cat.")):
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.edit, self.words = edit, words
         self.forms, self.chats, self.keys = [], [], set()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-    def __enter__(self):
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.shutdown()
-        self.server_close()
-
-    def handle_error(self, request, client_address):
-        """Clients that go away are part of the tests."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -7,12 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from tests.local_server import LocalServer
 from training.prompts import STEPS
 
 TOKENS_IN, TOKENS_OUT = 100, 10
@@ -47,7 +48,7 @@ def rows_of(table: Path) -> list[dict]:
     return [json.loads(line) for line in table.read_text().splitlines()]
 
 
-class ScriptedEndpoint(ThreadingHTTPServer):
+class ScriptedEndpoint(LocalServer):
     """The server; a context manager that runs it.
 
     Args:
@@ -62,29 +63,12 @@ class ScriptedEndpoint(ThreadingHTTPServer):
         most_open: how many requests were open at once.
     """
 
-    daemon_threads = True
-
     def __init__(self, script: Callable[[int, str, int], Callable | None] = lambda *_: None, delay: float = 0.0):
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.script, self.delay = script, delay
         self.lock = threading.Lock()
         self.asked, self.bodies, self.keys, self.paid = [], {}, set(), Counter()
         self.open = self.most_open = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-    def __enter__(self):
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.shutdown()
-        self.server_close()
-
-    def handle_error(self, request, client_address):
-        """Clients that go away are part of the tests."""
 
 
 class _Handler(BaseHTTPRequestHandler):

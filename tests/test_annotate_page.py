@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -13,7 +12,7 @@ import httpx
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
 from demo import settings
@@ -25,13 +24,11 @@ from demo.store.database import Store
 from demo.store.tables import Judgement
 from demo.texts import say
 from tests.batch_making import picture, write_folder, write_zip
-from tests.browsing import violations
+from tests.browsing import SCREENSHOTS, SIZES, violations
 from tests.running_app import _run
 
 SECRET = "the tests' own secret"
 ACCESS = Access(SECRET)
-SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
-SCREENSHOTS = Path(__file__).resolve().parent / "screenshots"
 PATIENCE_MS = 240_000
 
 
@@ -179,17 +176,6 @@ def test_database_and_pictures_are_not_served(served):
 
 
 # --- the page ---
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

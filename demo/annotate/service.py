@@ -20,7 +20,7 @@ from demo.annotate.figures import Judged
 from demo.annotate.found import files_below
 from demo.annotate.imports import Imported, add_verdicts
 from demo.annotate.pictures import Pictures
-from demo.store.database import Store, default_url
+from demo.store import database
 from demo.store.tables import Batch
 from demo.vote.box import Box
 
@@ -47,7 +47,7 @@ class Service:
     not_pushed: tuple[str, str] | None = None
 
     @property
-    def store(self) -> Store:
+    def store(self) -> database.Store:
         return self.batches.store
 
     def write_all(self, folder: Path) -> None:
@@ -82,8 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add = group.add_argument
     environ = os.environ.get
-    add("--data", type=Path, default=environ("DEMO_DATA", settings.DATA), help="folder of pictures (DEMO_DATA)")
-    add("--database", default=environ("DEMO_DATABASE"), help="URL; default SQLite in that folder (DEMO_DATABASE)")
+    database.add_arguments(group)
     text = "folder, manifest.jsonl or zip that operators may open as a batch; several with more --batch"
     add("--batch", type=Path, action="append", default=[], help=text)
     text = "names of logins that may open, export and import (DEMO_OPERATORS, separated by commas)"
@@ -100,7 +99,7 @@ def service_from(arguments: argparse.Namespace, environ: Mapping[str, str] = os.
         StoreError, ValueError: the database or the secret cannot be used.
     """
     data = Path(arguments.data)
-    store = Store(arguments.database or default_url(data))
+    store = database.store_from(arguments)
     host = getattr(arguments, "host", None) or environ.get("GRADIO_SERVER_NAME")
     shared = environ.get("GRADIO_SHARE", "").lower() == "true"
     operators = {*arguments.operator, *_listed(environ.get("SPACE_AUTHOR_NAME"))}

@@ -2,28 +2,23 @@
 
 import argparse
 import json
-import os
 import sys
-from pathlib import Path
 
-from demo import settings
-from demo.share.uploads import GoneError, Uploads
-from demo.store.database import Store, StoreError, default_url
+from demo.share.uploads import GoneError, Uploads, folder_of
+from demo.store import database
+from demo.store.database import StoreError
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m demo.share", description=__doc__)
-    environ = os.environ.get
-    text = "folder of pictures, as the server was started with (DEMO_DATA)"
-    parser.add_argument("--data", type=Path, default=environ("DEMO_DATA", settings.DATA), help=text)
-    parser.add_argument("--database", default=environ("DEMO_DATABASE"), help="URL (DEMO_DATABASE)")
+    database.add_arguments(parser)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="print the photos that are shared, a JSON object a line")
     delete = commands.add_parser("delete", help="delete photos; their links then lead to none")
     delete.add_argument("ids", nargs="+", metavar="ID")
     options = parser.parse_args(arguments)
     try:
-        uploads = Uploads(Store(options.database or default_url(Path(options.data))), Path(options.data) / "shared")
+        uploads = Uploads(database.store_from(options), folder_of(options))
         if options.command == "list":
             for row in uploads.listed():
                 print(json.dumps(row))

@@ -238,8 +238,13 @@ def uploads_from(arguments: argparse.Namespace, store: Store, environ: Mapping[s
     days = float(arguments.share_days)
     if days == 0:
         return None
-    data = Path(arguments.data)
-    return Uploads(store, data / "shared", days, forgets="SPACE_ID" in environ and not on_a_mount(data))
+    forgets = "SPACE_ID" in environ and not on_a_mount(Path(arguments.data))
+    return Uploads(store, folder_of(arguments), days, forgets=forgets)
+
+
+def folder_of(arguments: argparse.Namespace) -> Path:
+    """Where shared photos lie, beside the database that `demo.store.database.add_arguments` chooses."""
+    return Path(arguments.data) / "shared"
 
 
 def on_a_mount(folder: Path, is_mount: Callable[[Path], bool] = Path.is_mount) -> bool:

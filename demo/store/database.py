@@ -5,6 +5,8 @@ commit reaches the disk before it returns (``synchronous=FULL``). Any other serv
 its URL; its driver has to be installed.
 """
 
+import argparse
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from demo import settings
+
 MIGRATIONS = Path(__file__).with_name("migrations")
 WAIT_MS = 30_000
 """How long one process waits for another's write, which takes a few milliseconds."""
@@ -28,6 +32,23 @@ _WRITES = "demo_writes"
 def default_url(data: Path) -> str:
     """Where the database is unless whoever starts the server names another: SQLite in the folder of its data."""
     return f"sqlite:///{data.absolute()}/annotations.db"
+
+
+def add_arguments(parser) -> None:
+    """Add where things are kept to a command line or a group of one; `store_from` reads it."""
+    data = os.environ.get("DEMO_DATA", settings.DATA)
+    parser.add_argument("--data", type=Path, default=data, help="folder of database and pictures (DEMO_DATA)")
+    url = os.environ.get("DEMO_DATABASE")
+    parser.add_argument("--database", default=url, help="URL; default SQLite in that folder (DEMO_DATABASE)")
+
+
+def store_from(arguments: argparse.Namespace) -> "Store":
+    """The database that `add_arguments` and the environment choose.
+
+    Raises:
+        StoreError: it cannot be used.
+    """
+    return Store(arguments.database or default_url(Path(arguments.data)))
 
 
 class StoreError(RuntimeError):
