@@ -258,7 +258,7 @@ def test_a_visitor_votes_and_learns_who_it_was(open_page, size, scheme, locale):
     expect(page.locator("#vote-said")).to_contain_text(say("vote.saved", language))
     expect(page.locator("#vote-revealed")).to_contain_text("embedded/")
     expect(page.locator("#vote-go")).to_be_disabled()
-    expect(page.locator("#vote-tally .whisker").first).to_be_visible()
+    expect(page.locator("#vote-tally .interval").first).to_be_visible()
     assert fits(page, size)
     assert not violations(page)
     screenshot(page, f"{size}-{scheme}-vote-revealed")

@@ -84,9 +84,8 @@ def _who(ui: SimpleNamespace, service: Service, labels: Labels) -> None:
             scale=2,
             elem_id="annotate-key",
         )
-        ui.batch = labels(
-            gr.Dropdown, **ui.actions.choices(), label=Text("annotate.batch"), scale=3, elem_id="annotate-batch"
-        )
+        # Empty until `on_load`: a list that changes under an open menu turns a click into the choice of its neighbour.
+        ui.batch = labels(gr.Dropdown, choices=[], label=Text("annotate.batch"), scale=3, elem_id="annotate-batch")
         ui.enter = labels(gr.Button, value=Text("annotate.start"), variant="primary", scale=1, elem_id="annotate-start")
 
 
