@@ -57,7 +57,7 @@ def read(text: str, examples: Sequence[Example]) -> Deck:
             raise ValueError(Text("present.deck-empty"))
         return Deck(str(raw.get("title", ""))[:200], slides)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        said = Text("present.deck-lacks", name=str(error)) if isinstance(error, KeyError) else reason(error)
+        said = Text("present.lacks", name=str(error)) if isinstance(error, KeyError) else reason(error)
         raise ValueError(Text("present.bad-deck", reason=said)) from error
 
 

@@ -27,7 +27,7 @@ from PIL import Image
 
 from degradations import Recipe, files
 from demo import settings
-from demo.texts import Text
+from demo.texts import Text, reason
 
 FORMAT = "recorded run 1"
 SIDES = ("baseline", "robust")
@@ -155,10 +155,10 @@ def read(content: bytes) -> Recording:
     try:
         raw = json.loads(content)
         if raw["format"] != FORMAT:
-            raise ValueError(f"its format is {raw['format']!r}, not {FORMAT!r}")
+            raise ValueError(Text("present.run-format", found=repr(raw["format"]), known=repr(FORMAT)))
         question = raw["question"]
         if not isinstance(question, str) or not 0 < len(question) <= settings.MAX_QUESTION_CHARACTERS:
-            raise ValueError("its question is missing or too long")
+            raise ValueError(Text("present.run-question", most=settings.MAX_QUESTION_CHARACTERS))
         recording = Recording(
             made=str(raw["made"])[:40],
             models={name: str(raw["models"][name])[:200] for name in SIDES},
@@ -172,22 +172,22 @@ def read(content: bytes) -> Recording:
             provenance=_provenance(raw),
         )
         if raw.get("replies", recording.replies) != recording.replies:
-            raise ValueError("its replies are not what its events say")
+            raise ValueError(Text("present.run-replies"))
         return recording
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-        said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        said = Text("present.lacks", name=str(error)) if isinstance(error, KeyError) else reason(error)
         raise ValueError(Text("present.bad-recording", reason=said)) from error
 
 
 def _photo(photo: object) -> Image.Image | str:
     if isinstance(photo, str):
         if Path(photo).name != photo:
-            raise ValueError("its photo is no example's file name")
+            raise ValueError(Text("present.run-photo"))
         return photo
     try:
         return files.read_photo(io.BytesIO(base64.b64decode(photo["png"], validate=True)), settings.MAX_PHOTO_PIXELS)
     except binascii.Error as error:
-        raise ValueError("its photo is no base64") from error
+        raise ValueError(Text("present.run-picture")) from error
 
 
 def _provenance(raw: Mapping) -> dict:
@@ -210,24 +210,24 @@ def _events(rows: list, by_index: list[str]) -> Iterator[tuple[float, Event]]:
     last, speaking = 0.0, set(SIDES)
     for at, side, text, tokens, done, stats, error in rows:
         if side not in speaking or not isinstance(text, str) or not float(at) >= last:
-            raise ValueError("its events are out of order or of an unknown side")
+            raise ValueError(Text("present.run-order"))
         last = float(at)
         if last > settings.LONGEST_RUN_S:
-            raise ValueError(f"it takes longer than {settings.LONGEST_RUN_S} s")
+            raise ValueError(Text("present.run-long", most=settings.LONGEST_RUN_S))
         if done:
             speaking.discard(side)
         read_stats = None
         if stats is not None:
             numbers = [None if stats[name] is None else float(stats[name]) for name in ("ttft_s", "tokens_per_s")]
             if stats["stop_reason"] not in STOP_REASONS:
-                raise ValueError(f"an answer ended by {stats['stop_reason']!r}")
+                raise ValueError(Text("present.run-ended", found=repr(stats["stop_reason"])))
             read_stats = Stats(int(stats["tokens"]), *numbers, stats["stop_reason"])
         if bool(done) != (read_stats is not None):
-            raise ValueError("an end without figures, or figures before the end")
+            raise ValueError(Text("present.run-figures"))
         failure = None if error is None else str(error)
         yield last, Event(side, text, bool(done), read_stats, failure, int(tokens), by_index=side in by_index)
     if speaking:
-        raise ValueError(f"{' and '.join(sorted(speaking))} did not come to an end")
+        raise ValueError(Text("present.run-open", sides=", ".join(sorted(speaking))))
 
 
 def replay(recording: Recording, speed: float, stop: threading.Event | None = None) -> Iterator[Event]:
