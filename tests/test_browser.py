@@ -137,6 +137,26 @@ def test_an_example_knows_its_answer(open_page, size, scheme):
     expect(page.locator("#robust-raw textarea")).not_to_have_value("")
 
 
+def test_another_photo_takes_the_answers_along(open_page):
+    page = open_page("desktop")
+    upload(page)
+    degraded(page)
+    ask(page, "Describe the picture.")
+    expect(page.locator("#robust .figures")).to_contain_text("writing")
+    page.locator("#examples button").first.click()
+    expect(page.locator("#robust .empty")).to_be_visible()
+    expect(page.locator("#question textarea")).not_to_have_value("Describe the picture.")
+    expect(page.locator("#stop")).to_be_disabled()
+    page.wait_for_timeout(1500)  # what was on its way would have come by now
+    expect(page.locator("#robust .empty")).to_be_visible()
+    page.click("#ask")
+    expect(page.locator("#baseline .mark")).to_be_visible()
+    wait_until_answered(page)
+    upload(page)
+    expect(page.locator("#robust .empty")).to_be_visible()
+    expect(page.locator("#keep")).to_be_disabled()
+
+
 def test_recipe_text_sliders_and_presets_agree(open_page):
     page = open_page()
     upload(page)

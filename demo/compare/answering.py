@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Stop(threading.Event):
-    """Ends a run once it is set; `left` where nobody is there to see how it ends, as of a slide that was turned."""
+    """Ends a run once it is set; `left` where nobody is there to see how it ends: another photo, another slide."""
 
     left = False
 
@@ -126,7 +126,7 @@ class Answers:
             yield *[gr.skip()] * 6, gr.DownloadButton(value=self.keep(recorder.recording()), interactive=True)
 
         with self.running.entered(request.session_hash) as stop:
-            yield from told(answers())
+            yield from seen(told(answers()), stop)
 
     def play(self, request: gr.Request, upload):
         """status, columns, kept run, then the scene, temperature and most tokens; from a file"""
@@ -155,7 +155,7 @@ class Answers:
 
         self.running.asked(request.session_hash)
         with self.running.entered(request.session_hash) as stop:
-            yield from told(answers(), more=1 + 5 + 4 + len(REGISTRY) + 2)
+            yield from seen(told(answers(), more=1 + 5 + 4 + len(REGISTRY) + 2), stop)
 
     def asked(self, photo, question, options) -> "Asked":
         """What is asked, once it has been found to be usable.
@@ -204,11 +204,16 @@ class Answers:
             return [gr.skip()] * 6
         if stopped:
             return markup.message(Text("compare.stopped")), *[gr.skip()] * 5
-        return markup.message(Text("compare.stopped-early")), *_nothing_asked()
+        return markup.message(Text("compare.stopped-early")), *nothing_asked()
+
+    def leave(self, request: gr.Request):
+        """status, ask, stop, columns, kept run; what was answered about another photo goes with it"""
+        self.running.stop(request.session_hash, settings.STOP_PATIENCE_S, leave=True)
+        return "", *self.settle(), *nothing_asked(), gr.DownloadButton(value=None, interactive=False)
 
     def turned_away(self):
         """status, ask, stop, columns; of a question that found no place in the queue"""
-        return markup.message(Text("compare.turned-away"), "bad"), *self.settle(), *_nothing_asked()
+        return markup.message(Text("compare.turned-away"), "bad"), *self.settle(), *nothing_asked()
 
     def settle(self):
         """ask, stop"""
@@ -256,11 +261,18 @@ def told(answers: Iterator[tuple], more: int = 1) -> Iterator[tuple]:
     try:
         yield from answers
     except ValueError as error:
-        yield markup.message(reason(error), "bad"), *_nothing_asked(), *[gr.skip()] * more
+        yield markup.message(reason(error), "bad"), *nothing_asked(), *[gr.skip()] * more
     except Exception as error:  # the page must not go on saying that an answer is coming
         log.exception("a comparison failed")
         said = markup.message(Text("compare.broken", reason=type(error).__name__), "bad")
-        yield said, *_nothing_asked(), *[gr.skip()] * more
+        yield said, *nothing_asked(), *[gr.skip()] * more
+
+
+def seen(updates: Iterator[tuple], stop: Stop) -> Iterator[tuple]:
+    """The updates of a run as long as nobody has left it."""
+    for update in updates:
+        if not stop.left:
+            yield update
 
 
 def recorded(recording: Recording) -> str:
@@ -269,8 +281,8 @@ def recorded(recording: Recording) -> str:
     return markup.message(Text("present.recorded", made=recording.made[:16].replace("T", " "), models=models), "played")
 
 
-def _nothing_asked():
-    """columns"""
+def nothing_asked():
+    """columns, before anything is asked"""
     return panels.baseline_column(None), panels.robust_column(None), "", "", panels.scoreboard(None)
 
 

@@ -10,7 +10,7 @@ from degradations import Recipe
 from demo import markup, photos
 from demo.api import Workbench, check_generation
 from demo.compare import panels
-from demo.compare.answering import Answers, Asked, answered, read_sliders, told
+from demo.compare.answering import Answers, Asked, answered, read_sliders, seen, told
 from demo.recovery import panels as recovery_panels
 from demo.recovery.run import Run
 from demo.texts import Text
@@ -61,10 +61,10 @@ class Recovering:
                 column.run.close()
 
         with self.answers.running.entered(request.session_hash) as stop:
-            yield from told(updates(), more=1 + OUTPUTS)
+            yield from seen(told(updates(), more=1 + OUTPUTS), stop)
 
     def clear(self):
-        """recovery, answer, raw; a run that is played back has no third column"""
+        """recovery, answer, raw; another photo, or a run that is played back, has no third column"""
         return self.prepare(False)
 
 

@@ -302,13 +302,14 @@ def _wire(ui: SimpleNamespace, actions: Actions, answers: Answers) -> None:
         **raw,
     )
     prepared = checked.success(answers.prepare, ui.sliders, [ui.status, *switches, *columns], **at_once)
+    anew = [ui.examples.select, ui.photo.input]
     ask, switched, third = answers.ask, [], []
     if actions.bench.joint:
         recovering = Recovering(actions.bench, answers)
         third = [ui.recovery, ui.recovered, ui.recovered_raw]
         ui.recover.input(recovering.switch, ui.recover, ui.recovered_card, **at_once)
         checked.success(recovering.prepare, ui.recover, third, **at_once)
-        ui.play.upload(recovering.clear, None, third, **at_once)
+        gr.on([ui.play.upload, *anew], recovering.clear, None, third, **at_once)
         ask, switched = recovering.ask, [ui.recover]
     asking = prepared.success(
         ask,
@@ -323,7 +324,7 @@ def _wire(ui: SimpleNamespace, actions: Actions, answers: Answers) -> None:
     # By way of the button, which is off while an answer is on its way.
     ui.question.submit(None, js="() => document.getElementById('ask').click()", api_visibility="private")
     # Needs no model, so it waits for none.
-    ui.play.upload(
+    playing = ui.play.upload(
         answers.play,
         ui.play,
         [ui.status, *columns, ui.keep, *ui.scene, ui.temperature, ui.max_new_tokens],
@@ -338,3 +339,5 @@ def _wire(ui: SimpleNamespace, actions: Actions, answers: Answers) -> None:
     # Stop ends the generation; cancelling also takes a question out of the queue that has not begun.
     stopping = ui.stop.click(answers.halt, None, [ui.status, *columns], **at_once)
     stopping.then(None, cancels=[asking]).then(answers.settle, None, switches, **at_once)
+    cleared = [ui.status, *switches, *columns, ui.keep]
+    gr.on(anew, answers.leave, None, cleared, cancels=[asking, playing], **at_once)

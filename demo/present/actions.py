@@ -8,8 +8,17 @@ import gradio as gr
 from demo import settings
 from demo.api import Workbench, check_generation, told_to_the_visitor, upload_path
 from demo.chain import question_with_options
-from demo.compare import panels
-from demo.compare.answering import Answers, Asked, Stop, answered, read_options, read_sliders, recorded, told
+from demo.compare.answering import (
+    Answers,
+    Asked,
+    answered,
+    nothing_asked,
+    read_options,
+    read_sliders,
+    recorded,
+    seen,
+    told,
+)
 from demo.examples import Example
 from demo.present import deck, recording, views
 from demo.present.deck import Deck, Slide
@@ -68,7 +77,7 @@ class Actions:
                 views.notes(slide.notes),
                 views.counter(number, len(slides), self._recorded(slide) is not None),
                 "",
-                *_cleared(),
+                *nothing_asked(),
                 *self.scene(request, slide.example),
             )
 
@@ -107,7 +116,7 @@ class Actions:
             yield *[gr.skip()] * 6, gr.DownloadButton(value=self.answers.keep(recorder.recording()), interactive=True)
 
         with self.answers.running.entered(request.session_hash) as stop:
-            yield from _seen(told(answers()), stop)
+            yield from seen(told(answers()), stop)
 
     def play(self, request: gr.Request, text, number, pace):
         """status, columns, kept run; a recording answers"""
@@ -129,7 +138,7 @@ class Actions:
         self._playing.add(request.session_hash)
         try:
             with self.answers.running.entered(request.session_hash) as stop:
-                yield from _seen(told(answers()), stop)
+                yield from seen(told(answers()), stop)
         finally:
             self._playing.discard(request.session_hash)
 
@@ -164,20 +173,8 @@ def _asked_by(example: Example) -> Asked:
     return Asked(example.image, question_with_options(example.question, options), options, example.answer)
 
 
-def _seen(updates: Iterator[tuple], stop: Stop) -> Iterator[tuple]:
-    """The updates of a run as long as nobody has left it."""
-    for update in updates:
-        if not stop.left:
-            yield update
-
-
 def _speed(pace: object) -> float:
     """How many times as fast as it was a recording is played; a request by hand may bring anything."""
     if pace not in PACES:
         raise ValueError(Text("present.bad-pace", paces=", ".join(PACES)))
     return 1.0 if pace == READABLE else float(pace)
-
-
-def _cleared() -> tuple:
-    """columns, before anything is asked: empty, as nothing should be read but the question"""
-    return panels.baseline_column(None), panels.robust_column(None), "", "", panels.scoreboard(None)
