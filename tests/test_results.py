@@ -1,4 +1,4 @@
-"""The tab Results: folders of evaluations read and shown; nothing of a visitor reaches another folder."""
+"""The tab Results: folders of evaluations read and shown, also in a browser; no visitor reaches another folder."""
 
 import json
 
@@ -6,10 +6,14 @@ import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from demo.labels import Labels
 from demo.results import folders, panels, tab
 from demo.results.folders import Section, Table
+from demo.texts import say
+from tests.browsing import PATIENCE_MS, SIZES, screenshot, violations
+from tests.running_app import _run
 from tests.spoken import spoken
 from training.evaluation.tables import table, turned
 
@@ -27,17 +31,21 @@ REPORT = "\n\n".join(
 
 @pytest.fixture
 def root(tmp_path):
+    return write_evaluations(tmp_path)
+
+
+def write_evaluations(folder):
     """Two evaluations, and a folder that is none."""
     for name in ("first", "second"):
-        (tmp_path / name / "plots").mkdir(parents=True)
-        (tmp_path / name / "results.md").write_text(REPORT)
+        (folder / name / "plots").mkdir(parents=True)
+        (folder / name / "results.md").write_text(REPORT)
         sides = ["baseline=a/b:direct", f"robust={name}=x:chain"]
         hashes = {"sides": {"robust": {"source": "f" * 64}}, "sets": {"set": "0" * 64}}
         told = {"sides": sides, "hashes": hashes, "judge": "<judge>" if name == "second" else None}
-        (tmp_path / name / "results.json").write_text(json.dumps(told))
-        Image.new("RGB", (8, 6), "red").save(tmp_path / name / "plots" / "types.png")
-    (tmp_path / "other").mkdir()
-    return tmp_path
+        (folder / name / "results.json").write_text(json.dumps(told))
+        Image.new("RGB", (8, 6), "red").save(folder / name / "plots" / "types.png")
+    (folder / "other").mkdir()
+    return folder
 
 
 def test_folders_are_found_by_themselves_and_in_another(root):
@@ -90,3 +98,41 @@ def test_the_tab_is_built_with_and_without_results(root):
         assert (wanted in ids) if wanted else not ids & {"results-report", "results-plots"}
         shown = " ".join(str(block.value) for block in page.blocks.values() if isinstance(block, gr.HTML))
         assert ("No evaluation here yet" in shown) == (wanted is None)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """The address of an app with two evaluations, of which the first has a table wider than a phone."""
+    folder = write_evaluations(tmp_path_factory.mktemp("results"))
+    wide = table(turned({f"side {n}": {f"set {n}, {level}": FIGURE for level in range(9)} for n in range(3)}))
+    with (folder / "first" / "results.md").open("a") as report:
+        report.write("\n\n" + wide)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("DEMO_RESULTS", str(folder))
+        yield from _run(tmp_path_factory.mktemp("app"), "app")
+
+
+@pytest.mark.parametrize(("size", "scheme", "locale"), [("desktop", "light", "en-GB"), ("phone", "dark", "zh-CN")])
+def test_an_evaluation_is_read_in_a_browser(served, browser, size, scheme, locale):
+    width, height = SIZES[size]
+    viewport = {"width": width, "height": height}
+    with browser.new_context(viewport=viewport, color_scheme=scheme, locale=locale) as context:
+        context.set_default_timeout(PATIENCE_MS)
+        page, errors = context.new_page(), []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(served)
+        page.get_by_role("tab", name=say("page.tab-results", "zh" if locale == "zh-CN" else "en")).click()
+        report = page.locator("#results-report")
+        expect(report.get_by_text("Right answers, in per cent")).to_be_visible()
+        expect(report.get_by_text("0.500 [0.250, 0.750]").first).to_be_visible()
+        expect(report).not_to_contain_text("<judge>")
+        report.get_by_text("A set: 3 questions").click()
+        expect(report.get_by_text("set 2, 8").first).to_be_attached()
+        expect(page.locator("#results-plots img").first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert not violations(page)
+        screenshot(page, f"{size}-{scheme}-results")
+        page.click("#results-choice input")
+        page.get_by_role("option", name="second").click()
+        expect(report).to_contain_text("<judge>")
+        assert not errors
