@@ -271,12 +271,12 @@ class FakeHub:
     def __init__(self, folder: Path, failing: bool = False):
         self.folder, self.failing, self.created, self.commits = folder, failing, None, []
 
-    def dataset_info(self, name, files_metadata):
+    def dataset_info(self, name, files_metadata=False):
         if self.failing:
             raise OSError("the Hub is away")
         paths = [path for path in self.folder.rglob("*") if path.is_file()]
         siblings = [SimpleNamespace(rfilename=str(p.relative_to(self.folder)), size=p.stat().st_size) for p in paths]
-        return SimpleNamespace(siblings=siblings)
+        return SimpleNamespace(siblings=siblings, sha=str(len(self.commits)))
 
     def snapshot_download(self, name, repo_type, local_dir, allow_patterns):
         for pattern in allow_patterns:
@@ -297,7 +297,7 @@ class FakeHub:
             target.parent.mkdir(parents=True, exist_ok=True)
             with operation.as_file() as content:
                 target.write_bytes(content.read())
-        return SimpleNamespace(oid="1")
+        return SimpleNamespace(oid=str(len(self.commits)))
 
     def run_as_future(self, function):
         """Nothing by itself: the test pushes when it wants to."""
@@ -350,6 +350,40 @@ def test_batches_are_pushed_and_come_back_to_a_server_that_forgot_them(judged_ba
     (restored,) = forgetful.listed()
     assert said_in(forgetful, restored.id) == said_in(batches, batch)
     for one in (here, there):
+        one.pushing.stop()
+
+
+def test_two_servers_that_push_to_one_repository_lose_nothing(tmp_path):
+    """A Space that is built anew runs beside its predecessor, which goes on being used and pushes at its end."""
+
+    def server(batches: Batches) -> Service:
+        service.push(one := Service(Access(local=True), batches, Desk(batches.store), {}), tmp_path, "o/kept", 5, api)
+        return one
+
+    def judge(one: Service, who: str) -> None:
+        task = one.desk.next(one.batches.listed()[0].id, who)
+        one.desk.save(task.id, who, {"marks": dict.fromkeys(task.predicted, "right")}, task.revision)
+
+    (tmp_path / "repo").mkdir()
+    api = FakeHub(tmp_path / "repo")
+    old = server(open_one(tmp_path / "old", 3, per_item=2)[0])
+    judge(old, "anna")
+    old.pushing.push_to_hub()
+    new = server(open_batches(tmp_path / "new"))
+    judge(old, "anna")
+    old.pushing.push_to_hub()
+    judge(new, "ben")
+    new.pushing.push_to_hub()
+    old.pushing.push_to_hub()
+    (said, also) = (said_in(one.batches, one.batches.listed()[0].id) for one in (old, new))
+    assert said == also and [who for _, who, _ in said].count("anna") == 2 and "ben" in [who for _, who, _ in said]
+
+    other = open_batches(tmp_path / "other")
+    other.open_path(write_folder(tmp_path / "unlike", 1), Wanted("one"), "olga")
+    commits, unlike = len(api.commits), server(other)
+    assert unlike.pushing is None and "another server" in unlike.not_pushed[1]
+    assert len(api.commits) == commits and len(other.listed()) == 1
+    for one in (old, new):
         one.pushing.stop()
 
 

@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -99,16 +98,30 @@ def _picture(row: Mapping) -> bytes:
     return content
 
 
+def head(name: str, api: HfApi) -> str | None:
+    """The last commit of a dataset repository; None where there is no such repository yet."""
+    try:
+        return api.dataset_info(name).sha
+    except RepositoryNotFoundError:
+        return None
+
+
 class Pushing(CommitScheduler):
     """Pushes all batches to a dataset repository, every so many minutes and at the end.
 
     Args:
         write: brings the folder that is pushed up to date.
+        merge: takes over what another server has pushed meanwhile, before it would be overwritten; a Space that is
+            built anew runs beside its predecessor for a while.
+        seen: the repository's last commit when it was read last.
         options: as `CommitScheduler` takes them.
     """
 
-    def __init__(self, write: Callable[[Path], None], folder: Path, repo: str, every: float, **options):
-        self._write, self._state = write, threading.Lock()
+    def __init__(
+        self, write: Callable[[Path], None], merge: Callable[[], None], seen: str | None, folder: Path, repo: str,
+        every: float, **options,
+    ):  # fmt: skip
+        self._write, self._merge, self._seen = write, merge, seen
         self.last_success: datetime | None = None
         self.last_error: str | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -120,8 +133,13 @@ class Pushing(CommitScheduler):
         """What the scheduler calls; a failure is kept for the page, then raised as always."""
         try:
             with self.lock:
+                there = head(self.repo_id, self.api)
+                if there != self._seen:
+                    self._merge()
+                    self._seen = there
                 self._write(Path(self.folder_path))
             pushed = super().push_to_hub()
+            self._seen = pushed.oid if pushed else self._seen
         except Exception as error:
             self.last_error = (str(error) or type(error).__name__).split("\n")[0][:300]
             raise

@@ -22,6 +22,7 @@ from demo.annotate.imports import Imported, add_verdicts
 from demo.annotate.pictures import Pictures
 from demo.store import database
 from demo.store.tables import Batch
+from demo.texts import Text
 from demo.vote.box import Box
 
 log = logging.getLogger(__name__)
@@ -120,27 +121,41 @@ def push(service: Service, data: Path, repo: str, every: float, api: HfApi) -> N
 
     Where the Hub does not answer the server starts all the same, and nothing is pushed; log and page say so.
     """
-    try:
+
+    def merge() -> None:
         with suppress(hub.NoDatasetError), hub.downloaded(repo, settings.BATCH_BOUNDS, api) as folder:
             for batch in _batches_of(folder):
                 restore(service, batch)
             Box(service.store).take_back(folder)
-        service.pushing = hub.Pushing(service.write_all, data / "push", repo, every, hf_api=api)
+
+    try:
+        seen = hub.head(repo, api)
+        merge()
+        service.pushing = hub.Pushing(service.write_all, merge, seen, data / "push", repo, every, hf_api=api)
     except Exception as error:
         log.exception("nothing is pushed to %s: %s", repo, error)
         service.not_pushed = repo, (str(error) or type(error).__name__).split("\n")[0][:300]
 
 
 def restore(service: Service, folder: Path) -> None:
-    """Open a batch from what `write_all` wrote; of one that is there only pictures that are not come back."""
+    """Open a batch from what `write_all` wrote; of one that is there what it lacks comes back: pictures, verdicts.
+
+    Raises:
+        ValueError: a batch of this name is there, and knows nothing of items that have been judged elsewhere.
+    """
     wanted, by = exports.about(folder)
-    if wanted.name not in {batch.name for batch in service.batches.listed()}:
+    number = next((batch.id for batch in service.batches.listed() if batch.name == wanted.name), None)
+    if number is None:
         service.open_export(folder, wanted, by)
         return
     # A database elsewhere outlives a disk that is forgotten, the pictures do not.
     for picture in sorted((folder / exports.PICTURES).glob("*")):
         if not service.batches.pictures.path(picture.name).exists():
             service.batches.pictures.keep(picture.read_bytes())
+    verdicts = exports.read((folder / exports.TABLE).read_bytes(), exports.TABLE)
+    taken = add_verdicts(service.store, number, verdicts)
+    if taken.unknown:
+        raise ValueError(Text("annotate.other-batch", name=wanted.name, count=len(taken.unknown)))
 
 
 def _batches_of(folder: Path) -> Iterator[Path]:
