@@ -10,6 +10,9 @@ from safetensors.numpy import save_file
 
 from degradations import Recipe
 from demo.chain import format_chain
+from demo.models import load_pair
+from demo.settings import Spec
+from tests import tiny
 from training import ceiling, release
 from training.evaluation import command_line, measuring
 from training.evaluation.said import Reply
@@ -36,7 +39,7 @@ They take hours.
 
 
 @pytest.fixture
-def made(tmp_path):
+def made(tmp_path, monkeypatch):
     """Folders of a base and an adapter, and results of three sides and of a head."""
     base, adapter = tmp_path / "base", tmp_path / "grpo"
     for folder, config in (
@@ -73,7 +76,9 @@ def made(tmp_path):
     results = {
         "main": "robust", "sides": list(map(str, sides)), "resamples": 2000, "data": {}, "speed": {"robust": 150.0},
         "sets": measuring.measure(sides, {"validation": rows}, replies),
+        "hashes": {"sides": {"robust": {"source": "s", "weights": "those measured"}}},
     }  # fmt: skip
+    monkeypatch.setattr(release, "weights_of", lambda base, adapter: "those measured")
     head = {
         "measured on": "data/validation", "things": {}, "learned from": {"count": 21500},
         "figures": ceiling.measure(rows, [Recipe({"graffiti": 0.25})] * 4),
@@ -110,6 +115,7 @@ def test_the_card_says_what_was_measured(made):
     for line in (
         "A vision-language model of 2.5 M parameters",
         "Together both take 7.0 MB",
+        "hash `those measured` of both together",
         "a 4-layer Qwen2 language model of width\n  256; PEFT LoRA of rank 64",
         "by the logs of the runs: samples 1, eyes 2.",
         "| types F1: at least 0.85 | validation | 1.000 [1.000, 1.000] | yes |",
@@ -146,10 +152,18 @@ def test_the_towers_notice_and_licence_come_along(made):
         assert part in notice
 
 
-def test_another_pairs_results_are_refused(made):
-    with pytest.raises(ValueError, match=r"measures robust=.*grpo:chain last, not .*sft"):
-        put(made, adapter=made / "sft")
+def test_another_pairs_results_are_refused(made, monkeypatch):
+    monkeypatch.setattr(release, "weights_of", lambda base, adapter: "trained anew")
+    with pytest.raises(ValueError, match=r"grpo:chain: those measured\) than .*base with .*grpo has: trained anew"):
+        put(made)
     assert not (made / "embedded").exists()
+
+
+def test_a_pairs_weights_are_told_as_the_page_tells_them(tmp_path):
+    base = tiny.fast_vlm(tmp_path / "base")
+    one, other = (tiny.adapter(base, tmp_path / f"adapter {seed}", seed=seed) for seed in (1, 2))
+    pair = load_pair(Spec("embedded", str(base), str(base), adapter=str(one)), fallback=False)
+    assert release.weights_of(base, one) == pair.robust.weights != release.weights_of(base, other)
 
 
 def test_without_a_control_the_card_says_so(made):

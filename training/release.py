@@ -19,8 +19,11 @@ from pathlib import Path
 from safetensors.numpy import load_file
 
 from degradations.jobs import SETTINGS
-from demo.settings import EMBEDDED
+from demo.checkpoints import CheckpointError
+from demo.fingerprint import weights_hash
+from demo.settings import EMBEDDED, Spec
 from training import ceiling as ceilings
+from training.evaluation import local
 from training.evaluation.report import report
 from training.evaluation.sides import Side
 from training.evaluation.tables import table
@@ -44,14 +47,17 @@ def release(
         The results with the size of what is released among them.
 
     Raises:
-        FileNotFoundError: a part is missing.
+        FileNotFoundError, CheckpointError: a part is missing.
         ValueError: the results are those of another pair, or the README has no commands.
     """
     made, measuring = (commands(readme, heading) for heading in (MADE, MEASURED))
     found, head = json.loads(results.read_text()), json.loads(ceiling.read_text())
-    measured = Side.parse(found["sides"][-1])
-    if (Path(measured.checkpoint), measured.adapter and Path(measured.adapter)) != (base, adapter):
-        raise ValueError(f"{results} measures {measured} last, not {base} with {adapter}")
+    measured, weights = found["hashes"]["sides"][found["main"]]["weights"], weights_of(base, adapter)
+    if measured != weights:
+        raise ValueError(
+            f"{results} measures other weights ({found['sides'][-1]}: {measured}) than {base} with {adapter} has: "
+            f"{weights}. Run training.evaluate on these, with --renew if their folders are the same."
+        )
     config = json.loads((base / "config.json").read_text())
     lora = json.loads((adapter / "adapter_config.json").read_text())
     for source, name in ((base, "base"), (adapter, "adapter")):
@@ -77,6 +83,7 @@ def release(
             layers=text["num_hidden_layers"],
             hidden=text["hidden_size"],
             rank=lora["r"],
+            weights=weights,
             samples=_count(made),
             making=made,
             measuring=measuring,
@@ -119,6 +126,14 @@ def against(results: Mapping, other: str) -> str:
     return f"Accuracy of {results['main']} less that of {other}, on the same pictures:\n\n{table(columns)}"
 
 
+def weights_of(base: Path, adapter: Path) -> str:
+    """The hash of a pair's weights, as ``training.evaluate`` writes it into its results."""
+    side = Side("pair", str(base), str(adapter), True)
+    spec = Spec("pair", baseline=side.checkpoint, robust=side.checkpoint, adapter=side.adapter)
+    ((checkpoint, _, name),) = local.loaded([side], spec)
+    return weights_hash(checkpoint.model, name)
+
+
 def _parameters(target: Path) -> float:
     """Millions of weights in base and adapter."""
     return sum(weight.size for path in target.glob("*/*.safetensors") for weight in load_file(path).values()) / 1e6
@@ -137,7 +152,7 @@ def main() -> int:
     parser.add_argument("--hours", required=True, help="what the stages took, for the card")
     try:
         release(**vars(parser.parse_args()))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, CheckpointError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
