@@ -80,7 +80,7 @@ def test_commands_named_in_a_document_exist(document):
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"^ *(?:\w+=\S+ )*make ([a-z]+)", text, re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
-    for module in set(re.findall(r"-m ((?:demo|training|degradations)\b[\w.]*)", text)):
+    for module in set(re.findall(r"-m ((?:demo|training|degradations|tests)\b[\w.]*)", text)):
         path = ROOT / module.replace(".", "/")
         assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), module
 
