@@ -192,6 +192,14 @@ def test_a_configuration_that_is_not_whole_is_refused(tmp_path, changes, reason)
         read_config(path)
 
 
+@pytest.mark.parametrize(("text", "reason"), [("runs: [{", "is no YAML"), ("- a\n", "a run has name, prompt, script")])
+def test_a_file_that_is_no_configuration_is_named(tmp_path, text, reason):
+    path = tmp_path / "ablations.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=rf"ablations\.yaml.*{reason}"):
+        read_config(path)
+
+
 # --- plots ---
 
 

@@ -119,7 +119,7 @@ def test_one_command_from_tower_to_table(eyes, samples, tmp_path, monkeypatch, c
     monkeypatch.setattr(
         sys, "argv", ["ceiling", *words, "--epochs", "8", "--hidden", "32", "--limit", "4", "--dropout", "0"]
     )
-    ceiling.main()
+    assert ceiling.main() == 0
     result = json.loads((tmp_path / "ceiling.json").read_text())
     assert result["learned from"]["count"] == 4 and result["figures"]["samples"] == 8
     assert result["figures"]["types F1"]["value"] is not None and R_DEG in result["figures"]
@@ -129,3 +129,10 @@ def test_one_command_from_tower_to_table(eyes, samples, tmp_path, monkeypatch, c
     assert things["accuracy, clean"]["value"] == 1
     text = capsys.readouterr().out
     assert "| types F1 |" in text and "| lens blur |" in text and ceiling.report(result) in text
+
+
+def test_a_folder_without_a_tower_is_named(samples, tmp_path, monkeypatch, capsys):
+    folders = {"tower": tmp_path, "samples": samples, "development": samples, "validation": samples, "output": tmp_path}
+    monkeypatch.setattr(sys, "argv", ["ceiling", *(word for k, v in folders.items() for word in (f"--{k}", str(v)))])
+    assert ceiling.main() == 2
+    assert f"{tmp_path}: there is no config.json" in capsys.readouterr().err

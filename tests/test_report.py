@@ -178,3 +178,5 @@ def test_the_command_says_what_is_wrong(tmp_path, monkeypatch, capsys):
     assert "make them with python -m training.synthesize" in capsys.readouterr().err
     assert run(monkeypatch, tmp_path, tmp_path / "out.pdf") == 2
     assert "has to end in .html" in capsys.readouterr().err
+    assert run(monkeypatch, tmp_path, tmp_path / "out.html", "--model", tmp_path) == 2
+    assert "there is no config.json in this folder" in capsys.readouterr().err

@@ -185,10 +185,14 @@ def test_llama_factorys_list_names_columns_and_tags(tmp_path):
         ("a.jsonl", '{"prompt": "?"}\n', {"columns": {"question": "prompt"}, "format": "trl"}, "--columns is for"),
         ("a.json", '{"question": "?"}', {}, "must be a list of records"),
         ("a.csv", "question\n?\n", {}, "none of .jsonl, .json and .parquet"),
+        ("a.json", '[{"question"', {}, r"a\.json is no JSON in UTF-8"),
+        ("a.jsonl", "\xff\xfe", {}, r"a\.jsonl, line 1: not a JSON object"),
+        ("dataset_info.json", "{words}", {}, r"dataset_info\.json is no JSON"),
+        ("dataset_info.json", "[]", {}, r"dataset_info\.json is to hold entries by their names"),
     ],
 )
 def test_a_source_that_cannot_be_opened_says_what_to_do(tmp_path, name, content, options, reason):
-    (tmp_path / name).write_text(content)
+    (tmp_path / name).write_text(content, encoding="latin-1")
     with pytest.raises(ValueError, match=reason):
         open_source(str(tmp_path / name), **options)
 
@@ -303,6 +307,13 @@ def test_the_command_counts_what_it_could_not_use(questions, tmp_path, monkeypat
         (["photos", "out"], "a corpus takes --count"),
         (["questions.jsonl", "out", "--copies", "--types", "1", "2"], "--copies is one type"),
         (["questions.jsonl", "out", "--prompt-file", "nowhere.txt"], "nowhere.txt"),
+        (["questions.jsonl", "out", "--prompt-file", "questions.jsonl"], "needs the placeholder {question}"),
+        (["questions.jsonl", "out", "--count", "-5"], "--count must be at least 1, not -5"),
+        (["questions.jsonl", "out", "--size", "0"], "--size must be at least 1, not 0"),
+        (["questions.jsonl", "out", "--workers", "0"], "--workers must be at least 1, not 0"),
+        (["questions.jsonl", "out", "--open-share", "3"], "--open-share lies in 0..1, not 3.0"),
+        (["questions.jsonl", "out", "--types", "4", "0"], "count must be a range within 0..16"),
+        (["questions.jsonl", "out", "--intensity", "0", "1"], "intensity must be a range within (0, 1]"),
     ],
 )
 def test_the_command_says_what_is_wrong(questions, tmp_path, monkeypatch, capsys, arguments, reason):

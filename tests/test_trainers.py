@@ -2,7 +2,12 @@
 
 import hashlib
 import json
+import os
 import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +23,7 @@ from trl import GRPOConfig, ModelConfig, SFTConfig, TrlParser
 from degradations import Recipe
 from degradations.jobs import OtherRunError, StoppedError, alone_in
 from demo.chain import format_chain, parse_chain
+from demo.checkpoints import CheckpointError
 from demo.models import Spec, load_pair
 from tests import tiny
 from tests.trainer_runs import LORA, log_of, one_thread, train  # noqa: F401  (a fixture)
@@ -168,6 +174,21 @@ def test_rewards_are_logged_for_tensorboard(trained):
     assert [event.value for event in log.Scalars("train/rewards/r_deg/mean")] == pytest.approx(logged)
 
 
+def test_a_run_is_logged_to_trackio(bases, samples, tmp_path, monkeypatch):
+    """In a process of its own: where it keeps its logs, trackio reads when it is imported."""
+    options = {"samples": samples, "model_name_or_path": bases["fast_vlm"], "output_dir": tmp_path / "out", **LORA}
+    told = {"stage": "sft", **options, "max_steps": 2, "report_to": "trackio", "run_name": "logged", "project": "test"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.trainer_runs", json.dumps([told], default=str)],
+        env=os.environ | {"TRACKIO_DIR": str(tmp_path / "logs")}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with closing(sqlite3.connect(tmp_path / "logs/test.db")) as log:
+        rows = [json.loads(row) for (row,) in log.execute("SELECT metrics FROM metrics WHERE run_name = 'logged'")]
+    logged = [row["train/loss"] for row in rows if "train/loss" in row]
+    assert logged == pytest.approx([line["loss"] for line in log_of(tmp_path / "out")])
+
+
 def test_a_sample_that_no_answer_can_be_right_for_is_named(samples):
     row = read_chained(samples)[1] | {"answer": "horse"}
     with pytest.raises(ValueError, match="sample 1: the true answer 'horse' is none of the options"):
@@ -184,6 +205,27 @@ def test_all_weights_are_trained_but_those_that_see(bases, samples, tmp_path, vi
     assert any("visual" in key for key in changed) == vision
     assert any("layers.1.mlp" in key and "visual" not in key for key in changed)
     assert before.keys() == after.keys()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "reason"),
+    [
+        ({"model_name_or_path": None}, ValueError, "name the model to begin with by model_name_or_path"),
+        ({"model_name_or_path": "/gone"}, CheckpointError, r"/gone: there is no config\.json"),
+        ({"adapter": "/gone"}, CheckpointError, r"/gone: there is no adapter_config\.json"),
+        ({"prompt_file": "LICENSE"}, ValueError, "needs the placeholder {question}"),
+        ({"prompt_file": "gone.txt"}, FileNotFoundError, "gone.txt"),
+        ({"limit": 0}, ValueError, "a limit is at least 1"),
+        ({"rewards": ["accuracy", "r_size"]}, ValueError, "no reward r_size; there are accuracy, format, r_deg"),
+        ({"reward_weights": [1, 0]}, ValueError, "reward_weights has 2 weights, and there are 4 rewards"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_a_folder_is_claimed(bases, samples, tmp_path, wrong, error, reason):
+    """A folder that was claimed would refuse the command that is put right."""
+    options = {"samples": samples, "model_name_or_path": bases["fast_vlm"], "output_dir": tmp_path / "out"} | wrong
+    with pytest.raises(error, match=reason):
+        train("grpo", **{name: value for name, value in options.items() if value is not None})
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_adapter_to_go_on_from_excludes_a_new_one(bases, trained, samples, tmp_path):
@@ -221,6 +263,14 @@ def test_the_demo_loads_what_was_trained_as_adapter_and_merged(bases, trained, n
     assert "merged into" in (merged / "README.md").read_text()
     with pytest.raises(ValueError, match="not empty"):
         merge.merge(str(bases[name]), str(adapter), merged)
+
+
+def test_merging_says_what_is_missing(bases, tmp_path, monkeypatch, capsys):
+    words = ["merge", "--model", str(bases["fast_vlm"]), "--adapter", str(tmp_path), "--output", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", words)
+    assert merge.main() == 2
+    assert "there is no adapter_config.json in this folder" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", ["fast_vlm", "qwen"])

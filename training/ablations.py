@@ -136,10 +136,12 @@ def read_config(path: Path) -> tuple[dict[str, Any], list[Run]]:
     Raises:
         ValueError: a run is not whole, or two have one name.
     """
-    config = yaml.safe_load(path.read_text())
     try:
+        config = yaml.safe_load(path.read_text())
         runs = [Run(**run) for run in config.pop("runs")]
-    except (KeyError, TypeError) as error:
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no YAML: {error}") from error
+    except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: {error}; a run has {', '.join(Run.__dataclass_fields__)}") from error
     if missing := {"output", "plots", "samples"} - set(config):
         raise ValueError(f"{path} does not say {', '.join(sorted(missing))}")

@@ -17,6 +17,7 @@ import argparse
 import copy
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from transformers import AutoModelForImageTextToText, set_seed
 
 from degradations import Recipe
 from degradations.files import write_whole
+from demo import checkpoints
 from training.data import TYPES, cached, pixels, read_picture, read_samples, targets
 from training.embedded import EYES, IMAGE_SIZE, build_model, build_tokenizer, imagenet_classifier, load_eyes
 from training.evaluation import naming
@@ -75,11 +77,16 @@ class Head(nn.Module):
 
 
 def load_tower(folder: Path) -> nn.Module:
-    """The vision tower of eyes or of a base checkpoint, folded."""
+    """The vision tower of eyes or of a base checkpoint, folded.
+
+    Raises:
+        CheckpointError: the folder holds neither.
+    """
     if (folder / EYES).exists():
         model = build_model(build_tokenizer([]))
         load_eyes(model, folder)
     else:
+        checkpoints.find(str(folder))
         model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
     return fold(model.model.vision_tower.eval())
 
@@ -223,7 +230,7 @@ def report(result: dict) -> str:
     return "\n\n".join(tables)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--tower", type=Path, required=True, help="eyes of training.perceive, or a base checkpoint")
@@ -239,6 +246,16 @@ def main() -> None:
     add("--patience", type=int, default=6, help="epochs without gain after which it stops")
     add("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    try:
+        print(report(measure_ceiling(arguments)))
+    except (OSError, ValueError, checkpoints.CheckpointError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def measure_ceiling(arguments: argparse.Namespace) -> dict:
+    """Learn a head, measure it, and write what came of it; the arguments are those of the command line."""
     set_seed(arguments.seed)
     tower = load_tower(arguments.tower)
     learned = read_samples(arguments.samples, arguments.limit)
@@ -256,8 +273,8 @@ def main() -> None:
         "things": measure_things(tower, {path.name: path for path in (arguments.validation, *arguments.things)}),
     }
     write_whole(arguments.output / CEILING, (json.dumps(result, indent=2) + "\n").encode())
-    print(report(result))
+    return result
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

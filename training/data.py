@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,16 +23,18 @@ def read_samples(folder: Path, limit: int | None = None, exchanged: bool = False
         exchanged: take samples of ``training.exchanged``, too, which are not about what their pictures show.
 
     Raises:
-        ValueError: the folder holds no samples, or such that were not asked for.
+        ValueError: the folder holds no samples, a row that is not whole, or such that were not asked for; or the limit
+            is no number of samples.
     """
     folder = Path(folder)
     table = folder / "samples.jsonl"
     if not table.exists():
         raise ValueError(f"{folder} holds no samples.jsonl; make it with python -m training.synthesize")
-    rows = [row for line in table.read_text().splitlines() if "error" not in (row := json.loads(line))][:limit]
+    _check_limit(limit)
+    rows = [row for row in _whole_rows(table) if "error" not in row][:limit]
     if not exchanged and any("exchanged" in row for row in rows):
         raise ValueError(
-            f"{folder} asks about what its pictures do not show, for training.sft alone: give another folder"
+            f"{folder} asks about what its pictures do not show, for training.sft and training.grpo: give another folder"
         )
     for row in rows:
         row["image"], row["clean"] = str(folder / row["image"]), row["clean"] and str(folder / row["clean"])
@@ -43,6 +45,21 @@ def read_samples(folder: Path, limit: int | None = None, exchanged: bool = False
         if "more_images" in row:
             row["more_images"] = [str(folder / path) for path in row["more_images"]]
     return rows
+
+
+def _whole_rows(table: Path) -> Iterator[dict]:
+    for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            yield json.loads(line)
+        except ValueError:
+            raise ValueError(
+                f"{table}, line {number} is no whole row: {line[:80]!r}; where its run was killed, start that again"
+            ) from None
+
+
+def _check_limit(limit: int | None) -> None:
+    if limit is not None and limit < 1:
+        raise ValueError(f"a limit is at least 1, not {limit}; without one all samples are taken")
 
 
 def read_pairs(folder: Path, limit: int | None = None) -> list[dict]:
@@ -67,6 +84,7 @@ def read_chained(folder: Path, limit: int | None = None, exchanged: bool = False
     table = Path(folder) / "chains.jsonl"
     if not table.exists():
         raise ValueError(f"{folder} holds no chains.jsonl; write it with python -m training.write {folder}")
+    _check_limit(limit)
     chains = {row["id"]: row["chain"] for row in read_table(table)}
     rows = [
         row | {"chain": chains[row["id"]]} for row in read_samples(folder, exchanged=exchanged) if row["id"] in chains

@@ -48,7 +48,6 @@ class Trainer(StageTrainer, GRPOTrainer):
 
 @dataclass
 class GRPOArguments(StageArguments):
-    adapter: str | None = field(default=None, metadata={"help": "the SFT's adapter, which is trained further"})
     target: Literal["chain", "types_and_answer"] = field(
         default=CHAIN, metadata={"help": "as in the SFT; without reasoning no completion earns the format's reward"}
     )
@@ -140,6 +139,12 @@ def check(arguments: GRPOArguments, training: GRPOConfig, config: ModelConfig, r
     Raises:
         ValueError: with the reason.
     """
+    rewards.check_names(arguments.rewards)
+    if training.reward_weights is not None and len(training.reward_weights) != len(arguments.rewards):
+        raise ValueError(
+            f"reward_weights has {len(training.reward_weights)} weights, and there are {len(arguments.rewards)} "
+            f"rewards ({', '.join(arguments.rewards)}): give one for each"
+        )
     if arguments.cache_features and arguments.train_vision:
         raise ValueError("cache_features needs a vision tower that rests: leave one of it and train_vision out")
     elsewhere = training.use_vllm or not (arguments.adapter or config.use_peft)

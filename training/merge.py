@@ -7,6 +7,7 @@ full training run as its start.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from huggingface_hub import ModelCard
 from peft import PeftModel
 from transformers import AutoModelForImageTextToText
 
+from demo.checkpoints import CheckpointError, find
 from training.stage import load_processor
 
 
@@ -26,9 +28,12 @@ def merge(model: str, adapter: str, output: Path, dtype: str = "auto", max_shard
 
     Raises:
         ValueError: the output folder is not empty, or merging gives weights that are no numbers.
+        CheckpointError: model or adapter cannot be had.
     """
     if output.exists() and any(output.iterdir()):
         raise ValueError(f"{output} is not empty; give another folder")
+    find(model)
+    find(adapter, "adapter_config.json")
     wanted = dtype if dtype == "auto" else getattr(torch, dtype)
     base = AutoModelForImageTextToText.from_pretrained(model, dtype=wanted)
     kept = base.dtype
@@ -44,15 +49,20 @@ def merge(model: str, adapter: str, output: Path, dtype: str = "auto", max_shard
         whole.save(output / "README.md")
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="the checkpoint that the adapter was trained on")
     parser.add_argument("--adapter", required=True, help="output of training.sft or training.grpo")
     parser.add_argument("--output", type=Path, required=True, help="an empty folder")
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
     parser.add_argument("--max-shard-size", default="5GB", help="largest file of weights")
-    merge(**vars(parser.parse_args()))
+    try:
+        merge(**vars(parser.parse_args()))
+    except (OSError, ValueError, CheckpointError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -207,8 +207,12 @@ def _rejections(reasons: dict[str, int], rejected: list[dict]) -> list[dict]:
 
 def _tokens(model: str) -> Callable[[str], int]:
     """Counts the tokens of a checkpoint's tokenizer."""
-    from demo.checkpoints import load_processor  # PyTorch takes seconds, and words need none
+    from demo.checkpoints import CheckpointError, find, load_processor  # PyTorch takes seconds, and words need none
 
+    try:
+        find(model)
+    except CheckpointError as error:
+        raise ValueError(str(error)) from error
     tokenizer = load_processor(model).tokenizer
     return lambda chain: len(tokenizer(chain, add_special_tokens=False).input_ids)
 

@@ -136,6 +136,16 @@ KEPT = ("id", "recipe", "answer")
 """The samples' columns that are kept beside the logged completions."""
 
 
+def check_names(names: Sequence[str]) -> None:
+    """
+    Raises:
+        ValueError: there is no reward of a name, or no name.
+    """
+    unknown = [name for name in names if name not in REWARDS]
+    if unknown or not names:
+        raise ValueError(f"there is no reward {', '.join(unknown) or 'chosen'}; there are {', '.join(REWARDS)}")
+
+
 def for_trl(names: Sequence[str], tokenizer) -> list[Callable[..., list[float]]]:
     """Rewards as ``GRPOTrainer(reward_funcs=…)`` takes them, in the order of their names.
 
@@ -161,7 +171,5 @@ def for_trl(names: Sequence[str], tokenizer) -> list[Callable[..., list[float]]]
         reward.__name__ = name
         return reward
 
-    unknown = [name for name in names if name not in REWARDS]
-    if unknown or not names:
-        raise ValueError(f"there is no reward {', '.join(unknown) or 'chosen'}; there are {', '.join(REWARDS)}")
+    check_names(names)
     return [fitted(position, name) for position, name in enumerate(names)]

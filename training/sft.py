@@ -58,7 +58,6 @@ class SFTArguments(StageArguments):
     answer: Literal["words", "index"] = field(
         default="index", metadata={"help": "how the target 'answer' names an option; in chains, as they were written"}
     )
-    adapter: str | None = field(default=None, metadata={"help": "an adapter to go on from, instead of a new one"})
 
 
 def sft_dataset(rows: list[dict], arguments: SFTArguments) -> Dataset:
@@ -100,10 +99,6 @@ def main() -> None:
     arguments, training, config = parser.parse_args_and_config()
     training.max_length = None  # a cut picture is no picture
     rows = arguments.read()
-    if arguments.train_vision and any("exchanged" in row for row in rows):
-        raise ValueError(
-            "exchanged features need a vision tower that rests: leave train_vision out, or give other samples"
-        )
     run = describe("SFT", arguments, training, config)
     with run.alone_in(training.output_dir):
         set_seed(training.seed)

@@ -146,7 +146,9 @@ def _find_info(path: Path, dataset: str | None) -> dict | None:
         if dataset:
             raise ValueError(f"--dataset names an entry of a {INFO}, and {folder} has none")
         return None
-    listed = json.loads((folder / INFO).read_text(encoding="utf-8"))
+    listed = _read_json(folder / INFO)
+    if not isinstance(listed, dict):
+        raise ValueError(f"{folder / INFO} is to hold entries by their names")
     if dataset is None and path.is_file() and path.name != INFO:
         entries = [name for name, info in listed.items() if info.get("file_name") == path.name]
         if not entries:
@@ -183,23 +185,30 @@ def _read(path: Path, split: str | None) -> Sequence[dict] | Dataset:
     if path.suffix == ".jsonl":
         return _read_lines(path)
     if path.suffix == ".json":
-        records = json.loads(path.read_text(encoding="utf-8"))
+        records = _read_json(path)
         if isinstance(records, list) and all(isinstance(record, dict) for record in records):
             return records
         raise ValueError(f"{path} must be a list of records")
     raise ValueError(f"{path} is none of .jsonl, .json and .parquet")
 
 
+def _read_json(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON in UTF-8: {error}") from error
+
+
 def _read_lines(path: Path, most: int | None = None) -> list[dict]:
     records = []
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(islice(lines, most), 1):
             try:
                 record = json.loads(line)
             except ValueError:
                 record = None
             if not isinstance(record, dict):
-                raise ValueError(f"{path}, line {number}: not a JSON object: {line[:80]!r}")
+                raise ValueError(f"{path}, line {number}: not a JSON object: {line[:80].decode(errors='replace')!r}")
             records.append(record)
     return records
 

@@ -54,6 +54,7 @@ class StageArguments:
         metadata={"help": "part of the samples, drawn by their ids: 0 0.25 and 0.25 1 share none"},
     )
     limit: int | None = field(default=None, metadata={"help": "use the first samples only"})
+    adapter: str | None = field(default=None, metadata={"help": "an adapter to go on from, instead of a new one"})
     train_vision: bool = field(default=False, metadata={"help": "train vision tower and projector, too"})
     sees: Literal["degraded", "recovered", "both"] = field(
         default=DEGRADED, metadata={"help": "which picture is asked about; recovered ones: training.recover_samples"}
@@ -64,8 +65,10 @@ class StageArguments:
 
         Raises:
             ValueError: there are no chains, or the part is empty or no range within 0 to 1, or recovered pictures are
-                asked for and missing, or the vision tower is to learn from what it does not see.
+                asked for and missing, or the vision tower is to learn from what it does not see, or the prompt file
+                has no place for the question.
         """
+        build_prompt("", self.template())
         rows = part_of(read_chained(self.samples, self.limit, exchanged=True), self.part)
         if not rows:
             raise ValueError(f"no sample of {self.samples} lies in the part {self.part}")
@@ -188,7 +191,19 @@ def _holds_weights(folder: str) -> bool:
 
 
 def describe(stage: str, arguments: StageArguments, training: TrainingArguments, config: ModelConfig) -> Run:
-    """What the run's folder is claimed with, and its card filled."""
+    """What the run's folder is claimed with, and its card filled.
+
+    Raises:
+        ValueError: no model is named.
+        CheckpointError: model or adapter cannot be had.
+        FileNotFoundError: a table of the data is missing.
+    """
+    if not config.model_name_or_path:
+        raise ValueError("name the model to begin with by model_name_or_path: a folder, or a name of the Hub")
+    if config.model_revision == "main":  # others are for the library to find
+        checkpoints.find(config.model_name_or_path)
+    if arguments.adapter:
+        checkpoints.find(arguments.adapter, "adapter_config.json")
     return Run.of(stage, (arguments, training, config), arguments.files, config.model_name_or_path)
 
 

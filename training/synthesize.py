@@ -25,6 +25,7 @@ from degradations.datasets import dealt_type
 from degradations.files import encode, write_whole
 from degradations.jobs import StoppedError, alone_in, claim, read_table, run_jobs
 from degradations.registry import COPIES
+from demo.chain import build_prompt
 from training.corpus import SPLITS, read_corpus
 from training.formats import COLUMNS, FORMATS, UNKNOWN, Record, open_picture, question_fields
 from training.questions import QuestionMaker, fit_inside
@@ -136,6 +137,7 @@ def synthesize(
     """
     from training.sources import is_corpus, open_source  # `datasets` takes a second to load, which workers save
 
+    _check(count, size, open_share, types, intensity, template, workers)
     of_corpus = opening.get("format") == "corpus" or (not opening.get("format") and is_corpus(str(source)))
     degrading = {"seed": seed, "types": list(types), "intensity": list(intensity), "copies": copies}
     settings = {"source": str(source), "size": size, "open_share": open_share, "template": template, **degrading}
@@ -160,6 +162,25 @@ def synthesize(
             description=f"samples ({split or 'all'})",
         )  # fmt: skip
     return table
+
+
+def _check(
+    count: int | None, size: int, open_share: float, types: tuple[int, int], intensity: tuple[float, float],
+    template: str | None, workers: int | None,
+) -> None:  # fmt: skip
+    """Refuse before a folder is made what no sample could be made with.
+
+    Raises:
+        ValueError: with the reason.
+    """
+    for name, number in (("count", count), ("size", size), ("workers", workers)):
+        if number is not None and number < 1:
+            raise ValueError(f"--{name} must be at least 1, not {number}")
+    if not 0 <= open_share <= 1:
+        raise ValueError(f"--open-share lies in 0..1, not {open_share}")
+    Recipe.sample(np.random.default_rng(0), count=types, intensity=intensity)
+    if template is not None:
+        build_prompt("", template)
 
 
 # --- the command line ---
