@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import RepoUrl
+from huggingface_hub.utils import filter_repo_objects
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch.utils.data import default_collate
@@ -132,10 +134,33 @@ def test_eyes_and_words_that_were_cut_off_go_on_as_if_nothing_had_happened(sampl
         assert all(torch.equal(before[key], after[key]) for key in before)
 
 
-def test_the_embedded_stages_follow_each_other(samples, tmp_path, capsys):
-    eyes, base = tmp_path / "eyes", tmp_path / "base"
-    train("perceive", samples=samples, output_dir=eyes, max_steps=1)
-    train("pretrain", samples=samples, eyes=eyes, output_dir=base, max_steps=2)
+def pushes(monkeypatch) -> list[dict]:
+    """What is put on a Hub that only listens."""
+    pushed = []
+
+    class Hub:
+        def create_repo(self, name, private, exist_ok):
+            return RepoUrl(f"https://huggingface.co/me/{name}")
+
+        def upload_folder(self, repo_id, folder_path, ignore_patterns):
+            paths = (path.relative_to(folder_path) for path in Path(folder_path).rglob("*") if path.is_file())
+            pushed.append({repo_id: set(filter_repo_objects(map(str, paths), ignore_patterns=ignore_patterns))})
+
+    monkeypatch.setattr("training.record.HfApi", Hub)
+    monkeypatch.setattr("transformers.trainer.hf_api", None)  # the trainer itself asks nothing
+    return pushed
+
+
+def test_the_embedded_stages_follow_each_other(samples, tmp_path, monkeypatch, capsys):
+    eyes, base, pushed = tmp_path / "eyes", tmp_path / "base", pushes(monkeypatch)
+    train("perceive", samples=samples, output_dir=eyes, max_steps=1, save_steps=1, push_to_hub=True)
+    train("pretrain", samples=samples, eyes=eyes, output_dir=base, max_steps=2, save_steps=1, push_to_hub=True)
+    state = {"README.md", "run.json", "trainer_state.json"}
+    assert pushed[0] == {"me/eyes": {"eyes.safetensors", *state}}
+    ((name, files),) = pushed[1].items()
+    assert name == "me/base" and files > {"config.json", "tokenizer.json", "processor_config.json", *state}
+    assert not [file for file in files if file.startswith(("_", "checkpoint-")) or file.endswith(".f16")]
+    assert (base / "checkpoint-1").exists() and list(base.glob("*.f16"))
     train("perceive", samples=samples, measured_on=samples, max_steps=1, start=eyes, output_dir=tmp_path / "again")
     assert "F1" in capsys.readouterr().out
     for folder, stage in ((eyes, "Eyes"), (base, "Words")):

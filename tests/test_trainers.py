@@ -473,6 +473,7 @@ def test_the_card_survives_a_push(bases, samples, tmp_path, monkeypatch):
             return True
 
     monkeypatch.setattr("transformers.trainer.hf_api", Hub)
+    monkeypatch.setenv("HF_TOKEN", "another")
     train(
         "sft", samples=samples, model_name_or_path=bases["fast_vlm"], output_dir=tmp_path / "out", max_steps=1,
         push_to_hub=True, hub_token="hf_secret", **LORA,
@@ -480,4 +481,5 @@ def test_the_card_survives_a_push(bases, samples, tmp_path, monkeypatch):
     assert {"adapter_model.safetensors", "adapter_config.json", "processor_config.json"} <= pushed.keys()
     card = pushed["README.md"].decode()
     assert "SFT, 1 of 1 steps" in card and "sha256 of the data" in card
-    assert not [name for name, content in pushed.items() if b"hf_secret" in content and name != "training_args.bin"]
+    assert not [name for name, content in pushed.items() if b"hf_secret" in content]
+    assert "training_args.bin" in pushed and os.environ["HF_TOKEN"] == "hf_secret"

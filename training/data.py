@@ -34,7 +34,8 @@ def read_samples(folder: Path, limit: int | None = None, exchanged: bool = False
     rows = [row for row in _whole_rows(table) if "error" not in row][:limit]
     if not exchanged and any("exchanged" in row for row in rows):
         raise ValueError(
-            f"{folder} asks about what its pictures do not show, for training.sft and training.grpo: give another folder"
+            f"{folder} asks about what its pictures do not show, for training.sft and training.grpo alone: "
+            "give another folder"
         )
     for row in rows:
         row["image"], row["clean"] = str(folder / row["image"]), row["clean"] and str(folder / row["clean"])

@@ -36,7 +36,7 @@ from training.embedded import (
     load_imagenet_tower,
 )
 from training.folding import fold, unfold
-from training.record import Clock, Run
+from training.record import Clock, Run, keep_from_pushing, push
 from training.resume import finished_checkpoint
 
 SECTION = 160
@@ -235,6 +235,7 @@ def main() -> None:
         perception = Perception(model, classifier)
         training.remove_unused_columns = False
         training.label_names = ["presence"]
+        pushed = keep_from_pushing(training)
         trainer = Trainer(
             perception,
             training,
@@ -254,6 +255,8 @@ def main() -> None:
         run.write_card(
             output, trainer.state, use="`python -m training.pretrain --eyes` makes a base that sees with them."
         )
+        if pushed:
+            push(output, training)
     if arguments.measured_on:
         score = measure(perception, read_samples(arguments.measured_on))
         f1, error = ("–" if figure is None else f"{figure:.3f}" for figure in (score.f1, score.intensity_error))

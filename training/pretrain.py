@@ -37,7 +37,7 @@ from training.embedded import (
 )
 from training.exchange import Exchange, labelled_classes
 from training.folding import fold
-from training.record import Clock, Run
+from training.record import Clock, Run, keep_from_pushing, push
 from training.resume import finished_checkpoint
 
 STATISTICS_OF = 3000
@@ -161,6 +161,7 @@ def main() -> None:
         features = cache_features(model, rows, output, training.seed)
         exchange = begin(model, processor.tokenizer.get_vocab(), arguments.eyes, features)
         template = arguments.prompt_file.read_text(encoding="utf-8").strip()
+        pushed = keep_from_pushing(training)
         intensities = processor.tokenizer.convert_tokens_to_ids(INTENSITIES)
         trainer = Trainer(
             WithFeatures(model, intensities, arguments.intensity_blur),
@@ -175,6 +176,8 @@ def main() -> None:
         processor.save_pretrained(output)
         trainer.save_state()
         run.write_card(output, trainer.state)
+        if pushed:
+            push(output, training)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ Every stage uses it the same way::
 import dataclasses
 import hashlib
 import importlib.metadata
+import os
 import platform
 import shlex
 import subprocess
@@ -27,8 +28,8 @@ from typing import Any
 import torch
 import yaml
 from accelerate import PartialState
-from huggingface_hub import ModelCard, ModelCardData
-from transformers import TrainerCallback, TrainerState
+from huggingface_hub import HfApi, ModelCard, ModelCardData
+from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from degradations import jobs
 
@@ -46,6 +47,9 @@ LOCK = "_lock"
 
 SECRET = "hub_token"
 """End of the names of settings that nobody is told."""
+
+UNPUBLISHED = ("_*", "checkpoint-*", "*.f16")
+"""What stays here of a folder that is pushed: the lock, checkpoints, cached features."""
 
 UNTOLD = ("step", "epoch", "hours", "learning_rate", "num_tokens", "total_flos", "step_time")
 """Columns of the log that are no figures, beside those that begin with ``train_``."""
@@ -157,6 +161,33 @@ class Run:
             "processes": f"{PartialState().num_processes} on {_device()}",
             "versions": f"Python {platform.python_version()}, {versions}",
         }
+
+
+def hide_token(training: TrainingArguments) -> None:
+    """Hand the Hub's token over to the environment, where the Hub's library looks for one first.
+
+    Trainers write their settings beside the weights, and what lies there is pushed.
+    """
+    if training.hub_token:
+        os.environ["HF_TOKEN"], training.hub_token = training.hub_token, None
+
+
+def keep_from_pushing(training: TrainingArguments) -> bool:
+    """Have a trainer push nothing by itself, and say whether it was to.
+
+    What it would push with every checkpoint is not what the stage leaves in the end, and its caches with it.
+    """
+    hide_token(training)
+    wanted, training.push_to_hub = training.push_to_hub, False
+    return wanted
+
+
+def push(output_dir: str | Path, training: TrainingArguments) -> None:
+    """Put a finished folder on the Hub, where the training's settings say, as the trainers of the chain do."""
+    api = HfApi()
+    name = training.hub_model_id or Path(output_dir).resolve().name
+    made = api.create_repo(name, private=training.hub_private_repo, exist_ok=True)
+    api.upload_folder(repo_id=made.repo_id, folder_path=output_dir, ignore_patterns=list(UNPUBLISHED))
 
 
 class Clock(TrainerCallback):

@@ -33,7 +33,7 @@ from demo.settings import Spec
 from training.data import read_chained
 from training.embedded import rest_statistics
 from training.exchanged import Exchanging
-from training.record import Clock, Run
+from training.record import Clock, Run, hide_token
 
 RESTING = "|".join(OUTSIDE_LANGUAGE_MODEL)
 """Parts of the names of modules that are not trained."""
@@ -211,6 +211,7 @@ class StageTrainer:
     """What goes in front of one of TRL's trainers."""
 
     def __init__(self, *args, run: Run, **kwargs):
+        hide_token(kwargs["args"])
         super().__init__(*args, **kwargs)
         self.run = run
         self.add_callback(Clock())

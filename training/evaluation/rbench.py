@@ -239,7 +239,7 @@ def main(words: Sequence[str]) -> int:
     arguments = parser.parse_args(words)
     try:
         result = score_files(arguments.distorted, arguments.relative, arguments.reference)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     print(json.dumps(result, indent=2))

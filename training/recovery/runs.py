@@ -10,7 +10,7 @@ from transformers import Trainer, TrainerState, TrainingArguments
 
 from demo.recovery.nafnet import NAFNet, of_weights
 from demo.recovery.network import WEIGHTS
-from training.record import Clock, Run
+from training.record import Clock, Run, keep_from_pushing, push
 from training.recovery.pairs import Pairs, Photos
 from training.resume import finished_checkpoint
 
@@ -84,6 +84,7 @@ def train(
     output = Path(training.output_dir)
     training.remove_unused_columns = False
     training.label_names = ["clean"]
+    pushed = keep_from_pushing(training)
     trainer = FigureTrainer(
         model,
         training,
@@ -100,6 +101,8 @@ def train(
         trainer.save_state()
         used = use.format(folder=output)
         run.write_card(output, trainer.state, "pytorch", used, pipeline="image-to-image")
+        if pushed:
+            push(output, training)
     trainer.accelerator.wait_for_everyone()
     return trainer.state
 
