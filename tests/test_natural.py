@@ -91,3 +91,12 @@ def test_photos_and_questions_are_a_source_of_synthesize(tmp_path, monkeypatch):
     row = json.loads((tmp_path / "out/samples.jsonl").read_text().splitlines()[0])
     asked = json.loads(tables["test"][0])
     assert (row["question"], row["answer"], row["source"]) == (asked["question"], asked["answer"], asked["package"])
+
+
+def test_a_package_that_cannot_be_had_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(collect, "COMMANDS", dict.fromkeys(COMMANDS, "false {package}"))
+    monkeypatch.setattr("sys.argv", ["collect", str(tmp_path)])
+    assert collect.main() == 2
+    first = read_packages()[0]["package"]
+    assert f"false {first} failed (1); started again" in capsys.readouterr().err
+    assert not (tmp_path / "test.jsonl").exists()

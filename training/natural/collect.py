@@ -15,6 +15,7 @@ import io
 import json
 import struct
 import subprocess
+import sys
 import tarfile
 import zipfile
 import zlib
@@ -137,14 +138,23 @@ def collect(out: Path, cache: Path) -> None:
         write_whole(out / f"{split}.jsonl", "".join(json.dumps(row) + "\n" for row in chosen).encode())
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the photos and their questions")
     parser.add_argument("--cache", type=Path, help="where the packages are kept (default: OUT/packages)")
     arguments = parser.parse_args()
-    collect(arguments.out, arguments.cache or arguments.out / "packages")
+    try:
+        collect(arguments.out, arguments.cache or arguments.out / "packages")
+    except subprocess.CalledProcessError as error:
+        command = " ".join(map(str, error.cmd))
+        print(f"{command} failed ({error.returncode}); started again, it goes on with what is lacking", file=sys.stderr)
+        return 2
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
     print(f"{len(read_questions())} photos in {arguments.out}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
