@@ -71,6 +71,12 @@ def test_a_corpus_of_tables_is_read(tmp_path):
     assert (bird.thing.name, bird.cutout) == ("bird", True)
 
 
+def test_a_corpus_with_a_broken_line_is_told_where(tmp_path):
+    (tmp_path / "photos.jsonl").write_text('{"image": "a.png"}\n{"image": \n')
+    with pytest.raises(ValueError, match=r"photos\.jsonl, line 2: not a JSON object: '{\"image\": '"):
+        read_corpus(tmp_path, "train")
+
+
 def test_a_twentieth_of_a_tables_training_pictures_is_for_development(tmp_path):
     rows = [{"image": f"{number}.png", "label": "beagle", "split": "train"} for number in range(1000)]
     rows += [{"image": f"other/{number}.png", "label": "beagle", "split": "validation"} for number in range(1000)]

@@ -100,7 +100,10 @@ def _from_tables(folder: Path, tables: list[Path], things: dict) -> list[Picture
     pictures, phrases = [], read_descriptions()
     for table in tables:
         for number, line in enumerate(table.read_text().splitlines(), 1):
-            row = json.loads(line)
+            try:
+                row = json.loads(line)
+            except ValueError:
+                raise ValueError(f"{table}, line {number}: not a JSON object: {line[:80]!r}") from None
             if "image" not in row:
                 raise ValueError(f"{table}, line {number}: a row needs an 'image', this one has {sorted(row)}")
             cutout = "category" in row
