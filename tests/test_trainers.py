@@ -434,6 +434,10 @@ def test_the_configurations_fit_each_other(pair):
     assert reinforced.rewards == ["accuracy", "format", "r_deg", "r_len"] and training.reward_weights == [1] * 4
     assert trained.save_steps % trained.logging_steps == training.save_steps % training.logging_steps == 0
     assert first.use_peft == bool(reinforced.adapter) and not second.use_peft
+    if pair != "embedded":  # of the samples that training/README.md makes: a kill costs less than half of the run
+        samples, processes = 11000 * learned.part[1], {"qwen_lora": 1, "qwen_full": 8}[pair]
+        steps = samples / (trained.per_device_train_batch_size * trained.gradient_accumulation_steps * processes)
+        assert trained.warmup_steps < steps / 2 and trained.save_steps <= steps / 2
     if pair == "qwen_full":  # as published
         published = {"beta": 0.04, "epsilon": 0.2, "learning_rate": 1e-6, "num_generations": 8, "temperature": 1.0,
                      "max_completion_length": 2048, "num_train_epochs": 1, "per_device_train_batch_size": 8,
