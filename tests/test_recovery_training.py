@@ -26,10 +26,11 @@ from training.evaluation.rows import Picture
 from training.evaluation.sides import Asking, Side
 from training.recover_align import AlignArguments, Aligning
 from training.recover_decoder import Decoder, DecoderRecovery, channels_of, load_tower
-from training.recover_sft import Restoring
+from training.recover_sft import Restoring, quality
 from training.recovery.load import load_recovery
 from training.recovery.pairs import Pairs, Photos
 from training.recovery.rewards import load_encoder, semantic, structure
+from training.recovery.runs import start_from
 from training.sft import SFTArguments, sft_dataset
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -91,12 +92,12 @@ def test_photos_are_decoded_once(corpus, tmp_path):
 # --- stage I ---
 
 
-def test_a_network_learns_to_undo_noise():
+def test_a_network_learns_to_undo_darkness():
     torch.manual_seed(0)
     clean = np.stack([picture(32, 32, number) for number in range(8)])
     degraded = np.stack([np.asarray(degrade(one, "dark illumination(0.8)", 0)) for one in clean])
     batch = [torch.from_numpy(one.transpose(0, 3, 1, 2).copy()) for one in (degraded, clean)]
-    restoring = Restoring(network())
+    restoring = Restoring(network(), [45.0, 45.0])
     optimizer, gained = torch.optim.AdamW(restoring.parameters(), 2e-3), []
     for _ in range(30):
         found = restoring(*batch)
@@ -105,6 +106,71 @@ def test_a_network_learns_to_undo_noise():
         optimizer.step()
         gained.append(float(found["figures"]["psnr_gain"]))
     assert gained[-1] > gained[0] + 3
+
+
+class Added(torch.nn.Module):
+    """A network that adds what it is told."""
+
+    def __init__(self, noise: torch.Tensor):
+        super().__init__()
+        self.noise = torch.nn.Parameter(noise)
+
+    def forward(self, pictures):
+        return pictures + self.noise
+
+
+def test_the_ceiling_rises_with_the_run_and_says_what_counts():
+    """At first a clean picture that was harmed weighs less than a degraded one that is bad, at the end much more."""
+
+    def pull(progress: float) -> float:
+        torch.manual_seed(0)
+        clean = torch.full((2, 3, 8, 8), 128, dtype=torch.uint8)
+        degraded = clean.clone()
+        degraded[1] -= 60
+        restored = Added(torch.randn(2, 3, 8, 8) * 0.003)
+        restoring = Restoring(restored, [20.0, 45.0])
+        restoring.progress = progress
+        restoring(degraded, clean)["loss"].backward()
+        harmed, bad = restored.noise.grad.flatten(1).norm(dim=1)
+        return float(harmed / bad)
+
+    assert pull(0.0) < 0.1 and pull(1.0) > 5
+    assert Restoring(torch.nn.Identity(), [20.0, 45.0]).ceiling == 20
+    with pytest.raises(ValueError, match="two numbers of dB"):
+        Restoring(torch.nn.Identity(), [20.0])
+
+
+def test_clean_pictures_do_not_hold_the_network_back():
+    """With a ceiling that is high from the start they do: it stays where stage I begins, at leaving all as it is."""
+
+    def gained(ceiling: float) -> float:
+        torch.manual_seed(0)
+        kinds = ["none"] * 4 + ["dark illumination(0.8)", "scan lines(0.9)"]
+        clean = np.stack([picture(32, 32, number) for number in range(6)])
+        degraded = np.stack([np.asarray(degrade(one, kind, 0)) for one, kind in zip(clean, kinds, strict=True)])
+        batch = [torch.from_numpy(one.transpose(0, 3, 1, 2).copy()) for one in (degraded, clean)]
+        restoring = Restoring(start_from(None, width=8, encoders=[1], middle=1, decoders=[1]), [ceiling, ceiling])
+        optimizer = torch.optim.AdamW(restoring.parameters(), 1e-3, (0.9, 0.9))
+        for _ in range(40):
+            found = restoring(*batch)
+            optimizer.zero_grad()
+            found["loss"].backward()
+            torch.nn.utils.clip_grad_norm_(restoring.parameters(), 0.01)
+            optimizer.step()
+        return float(found["figures"]["psnr_gain"])
+
+    assert gained(20.0) > gained(50.0) + 1
+
+
+def test_what_is_logged_is_what_the_bars_ask_for():
+    clean = torch.rand(3, 3, 8, 8)
+    degraded = torch.cat([clean[:1], clean[1:] * 0.5])
+    restored = torch.cat([clean[:1] - 1e-4, clean[1:2], degraded[2:]])
+    told = {name: float(value) for name, value in quality(restored, degraded, clean).items()}
+    before = [-10 * np.log10(float((clean[n] * 0.5).square().mean())) for n in (1, 2)]
+    wanted = {"psnr": (80 + before[1]) / 3, "psnr_gain": (40 - before[0]) / 2, "psnr_clean": 40}
+    assert told == pytest.approx(wanted, rel=1e-3)
+    assert quality(clean, clean, clean).keys() == {"psnr", "psnr_clean"}, "no gain without degraded pictures"
 
 
 def test_stage_one_leaves_weights_that_load_and_a_card(trained):
