@@ -27,6 +27,7 @@ from training.evaluation.sides import Asking, Side
 from training.recover_align import AlignArguments, Aligning
 from training.recover_decoder import Decoder, DecoderRecovery, channels_of, load_tower
 from training.recover_sft import Restoring, quality
+from training.recovery import measuring
 from training.recovery.load import load_recovery
 from training.recovery.pairs import Pairs, Photos
 from training.recovery.rewards import load_encoder, semantic, structure
@@ -382,9 +383,9 @@ def test_a_recovery_is_measured_by_type_and_strength_and_held_against_the_bars(c
         factor = 1 - 0.9**2
         return Image.fromarray(np.clip(np.asarray(image) / factor, 0, 255).astype(np.uint8))
 
-    monkeypatch.setattr(recover_measure, "load_recovery", lambda source: Scripted(brighten, steps=0))
+    monkeypatch.setattr(measuring, "load_recovery", lambda source: Scripted(brighten, steps=0))
     words = ["recover_measure", "one=x", "--corpus", str(corpus), "--output", str(tmp_path / "out"), "--size", "64",
-             "--limit", "2", "--types", "dark illumination", "gaussian noise"]  # fmt: skip
+             "--limit", "2", "--types", "dark illumination", "gaussian noise", "--workers", "1"]  # fmt: skip
     monkeypatch.setattr(sys, "argv", words)
     assert recover_measure.main() == 0
     results = json.loads((tmp_path / "out/recovery.json").read_text())
@@ -394,7 +395,8 @@ def test_a_recovery_is_measured_by_type_and_strength_and_held_against_the_bars(c
     bars = {one["name"]: one for one in results["bars"]}
     assert bars["PSNR gain at 100 %, dark illumination"]["reached"]
     assert not bars["dB that clean photos lose"]["reached"] and bars["dB that clean photos lose"]["found"]["value"] > 10
-    assert "PSNR gain at 100 %, scan lines" not in bars
+    assert "PSNR gain at 100 %, scan lines" not in bars and "megabytes" not in bars
+    assert 0 < bars["seconds a picture"]["found"]["value"] < 1
     rows = (tmp_path / "out/measures.jsonl").read_text().splitlines()
     assert len(rows) == 2 * (1 + 2 * 3)
     assert (tmp_path / "out/gains.png").exists() and len(list((tmp_path / "out/pictures").iterdir())) == 8
@@ -403,13 +405,33 @@ def test_a_recovery_is_measured_by_type_and_strength_and_held_against_the_bars(c
     assert len((tmp_path / "out/measures.jsonl").read_text().splitlines()) == len(rows)
     monkeypatch.setattr(sys, "argv", [*words[:2], "other=y", *words[2:]])
     monkeypatch.setattr(
-        recover_measure,
+        measuring,
         "load_recovery",
         lambda source: Scripted(brighten if source == "x" else lambda image: image, steps=0),
     )
     assert recover_measure.main() == 0
     (gap,) = json.loads((tmp_path / "out/recovery.json").read_text())["differences"].values()
     assert gap["clean"]["psnr"]["high"] < -10, "the other one leaves clean photos alone"
+
+
+def test_of_a_few_photos_every_source_has_its_share(corpus):
+    photos = measuring.chosen_photos(corpus, "train", None)
+    few = measuring.chosen_photos(corpus, "train", 3)
+    assert [few[0], few[-1]] == [photos[0], photos[-1]]
+    assert abs(photos.index(few[1]) - (len(photos) - 1) / 2) <= 0.5
+    assert measuring.chosen_photos(corpus, "train", 99) == photos
+
+
+def test_processes_measure_what_one_measures(corpus, trained, tmp_path):
+    photos = measuring.chosen_photos(corpus, "validation", 2)
+    options = {"size": 64, "types": ["scan lines"], "encoder": "imagenet"}
+    one, two = (
+        measuring.measure_all({"net": str(trained)}, photos, tmp_path / f"{workers}.jsonl", workers=workers, **options)
+        for workers in (1, 2)
+    )
+    assert [row["key"] for row in one] == [row["key"] for row in two] and len(one) == 2 * 4
+    for mine, other in zip(one, two, strict=True):
+        assert mine["after"] == pytest.approx(other["after"], abs=1e-3) and mine["before"] != mine["after"]
 
 
 def test_all_types_are_measured_by_default():
@@ -421,7 +443,7 @@ def test_a_recovery_is_released_with_its_figures(trained, corpus, tmp_path, monk
     adapter = tiny.adapter(tiny.fast_vlm(tmp_path / "base"), tmp_path / "adapter")
     (adapter / "run.json").write_text('{"stage": "SFT", "samples": "/home/anna/data/recovered"}')
     words = ["recover_measure", f"net={trained}", "--corpus", str(corpus), "--output", str(tmp_path / "out"),
-             "--size", "64", "--limit", "1", "--types", "gaussian noise"]  # fmt: skip
+             "--size", "64", "--limit", "1", "--types", "gaussian noise", "--workers", "1"]  # fmt: skip
     monkeypatch.setattr(sys, "argv", words)
     assert recover_measure.main() == 0
     recover_release.release(trained, adapter, tmp_path / "out/recovery.json", tmp_path / "released")
@@ -430,8 +452,9 @@ def test_a_recovery_is_released_with_its_figures(trained, corpus, tmp_path, monk
     assert '"samples": "recovered"' in card and str(tmp_path) not in card and "/home" not in card
     assert load_network(tmp_path / "released").digest == load_network(trained).digest
     assert (tmp_path / "released/adapter/prompt.txt").read_text().startswith(JOINT_PREFACE)
-    with pytest.raises(ValueError, match="not elsewhere"):
-        recover_release.release(Path("elsewhere"), None, tmp_path / "out/recovery.json", tmp_path / "other")
+    assert "| megabytes | 0.0" in card
+    with pytest.raises(ValueError, match="measure that one"):
+        recover_release.release(saved(tmp_path / "else"), None, tmp_path / "out/recovery.json", tmp_path / "other")
 
 
 # --- sides ---
