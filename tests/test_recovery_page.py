@@ -94,10 +94,13 @@ def no_checkpoints(monkeypatch):
 
 def asked(models: Models, photo: dict, on: bool = True, **recipe: float) -> list[tuple]:
     """All updates of a question."""
-    bench = api.Workbench(models.pair, models.joint)
-    actions = Recovering(bench, Answers(bench, (), Actions(bench, ()).show))
     sliders = [recipe.get(name.replace(" ", "_"), 0) for name in REGISTRY]
-    return list(actions.ask(ANN, on, photo, 3, "What?", "dog\ncat", 0.0, 50, *sliders))
+    return list(third(models).ask(ANN, on, photo, 3, "What?", "dog\ncat", 0.0, 50, *sliders))
+
+
+def third(models: Models) -> Recovering:
+    bench = api.Workbench(models.pair, models.joint)
+    return Recovering(bench, Answers(bench, (), Actions(bench, ()).show))
 
 
 def last(updates: list[tuple], place: int):
@@ -131,6 +134,33 @@ def test_a_failed_recovery_is_shown_and_nothing_is_asked(photo):
     assert "no recovered picture" in html and "the server is gone" in html and 'class="recovered"' not in html
     assert models.shown == [] and "nothing is asked" in spoken(last(updates, 8), "en")
     assert "cat" in last(updates, 1), "the two others have answered"
+
+
+def test_what_breaks_leaves_nothing_that_waits(photo):
+    models = Models(Scripted(brighter))
+    models.pair.answers = lambda *asked: 1 / 0
+    updates = asked(models, photo, dark_illumination=0.5)
+    assert len(updates[-1]) == 7 + recovering.OUTPUTS and updates[-1][7:] == third(models).clear()
+    assert "ZeroDivisionError" in updates[-1][0]
+
+
+def test_stop_before_it_began_leaves_nothing_that_waits(photo):
+    actions = third(Models(Scripted(brighter)))
+    assert actions.halt(ANN) == (gr.skip(),) * 9, "nothing was asked"
+    actions.answers.running.asked("ann")
+    assert actions.halt(ANN)[6:] == actions.clear()
+
+
+def test_a_recovery_that_is_stopped_has_not_failed(photo, monkeypatch):
+    monkeypatch.setattr(settings, "HEARTBEAT_S", 0.02)
+    actions = third(Models(Scripted(brighter, steps=100, pause=0.05)))
+    updates = []
+    for update in actions.ask(ANN, True, photo, 3, "What?", "", 0.0, 50, *[0] * len(REGISTRY)):
+        updates.append(update)
+        actions.answers.running.stop("ann", 0)
+    html = spoken(last(updates, 7), "en")
+    assert "Stopped: there is no recovered picture" in html and "failed" not in html
+    assert "Stopped" in spoken(last(updates, 8), "en") and "nothing is asked" in spoken(last(updates, 8), "en")
 
 
 def test_without_degradation_the_photo_is_not_called_clean(photo):

@@ -20,7 +20,7 @@ from demo.texts import Text
 TABLES = ("manifest.jsonl", "samples.jsonl", "metadata.jsonl", "metadata.csv")
 PICTURE = ("file", "image", "file_name")
 CLEAN = ("clean", "clean_file_name")
-RECOVERED = ("recovered", "recovered_file_name")
+RECOVERED = ("recovered_file_name",)
 MOST_TEXT = 20_000
 """Characters of a question or a chain that are taken."""
 MOST_TABLE_BYTES = 200_000_000
