@@ -172,14 +172,14 @@ def read_table(table: Path) -> Iterator[dict]:
 
 def _start_worker(start: Callable[[], None] | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)  # the processes share the cores already
     warnings.simplefilter("ignore")  # what matters about a file is in its row
     if start:
         start()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """A worker waits for its next job for ever, also after its parent was killed."""
     wait_for_end([parent_process().sentinel])
     os._exit(1)

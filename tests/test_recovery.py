@@ -107,6 +107,13 @@ def test_weights_that_are_not_there_or_others_are_refused(tmp_path):
     assert one.digest != other.digest == load_network(tmp_path / "1").digest
 
 
+def test_broken_weights_are_a_failure_and_no_black_picture():
+    broken = network()
+    broken.ending.bias.data[0] = math.nan
+    attempt = ended(Attempt(NetworkRecovery(broken, "broken"), PHOTO))
+    assert attempt.image is None and "broken computes no numbers" in str(attempt.error)
+
+
 # --- an attempt ---
 
 
@@ -151,6 +158,13 @@ def test_stop_ends_a_recovery(monkeypatch):
     next(attempt.wait(stop))
     stop.set()
     assert str(ended(attempt, stop).error) == "stopped" and recovery.left.wait(2)
+
+
+def test_a_recovery_knows_how_long_it_may_take():
+    slow = Scripted(brighter)
+    slow.limit_s = 300
+    limits = [Attempt(recovery, PHOTO, limit_s).limit for recovery, limit_s in ((slow, None), (slow, 2))]
+    assert limits == [300, 2] and Attempt(Scripted(brighter), PHOTO).limit == settings.RECOVERY_LIMIT_S
 
 
 def test_a_recovery_that_changes_nothing_says_so():

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 from degradations import REGISTRY, Recipe, degrade, files
 from demo import api, page, settings
+from demo.annotate import exports
 from demo.annotate import panels as annotate_panels
 from demo.annotate.batches import Batches, Wanted
 from demo.annotate.predicting import predict
@@ -24,7 +26,8 @@ from demo.generation import Event, Stats
 from demo.recovery import run as recovery_run
 from demo.recovery.joint import Joint, Speaker
 from demo.store.tables import Item
-from demo.sweep import exports, panels
+from demo.sweep import exports as sweep_exports
+from demo.sweep import panels
 from demo.sweep.actions import begin
 from demo.sweep.chart import chart
 from demo.sweep.engine import RECOVERED, sweep
@@ -33,6 +36,7 @@ from tests.batch_making import open_batches
 from tests.pictures import picture
 from tests.recovering import Scripted, brighter
 from tests.spoken import spoken
+from training.annotations import read_annotation
 
 ANN = SimpleNamespace(session_hash="ann")
 CHAIN = format_chain(Recipe({"dark illumination": 0.4}), "It is dark.", "Two ears.", "A cat.", "1")
@@ -90,10 +94,13 @@ def no_checkpoints(monkeypatch):
 
 def asked(models: Models, photo: dict, on: bool = True, **recipe: float) -> list[tuple]:
     """All updates of a question."""
-    bench = api.Workbench(models.pair, models.joint)
-    actions = Recovering(bench, Answers(bench, (), Actions(bench, ()).show))
     sliders = [recipe.get(name.replace(" ", "_"), 0) for name in REGISTRY]
-    return list(actions.ask(ANN, on, photo, 3, "What?", "dog\ncat", 0.0, 50, *sliders))
+    return list(third(models).ask(ANN, on, photo, 3, "What?", "dog\ncat", 0.0, 50, *sliders))
+
+
+def third(models: Models) -> Recovering:
+    bench = api.Workbench(models.pair, models.joint)
+    return Recovering(bench, Answers(bench, (), Actions(bench, ()).show))
 
 
 def last(updates: list[tuple], place: int):
@@ -127,6 +134,33 @@ def test_a_failed_recovery_is_shown_and_nothing_is_asked(photo):
     assert "no recovered picture" in html and "the server is gone" in html and 'class="recovered"' not in html
     assert models.shown == [] and "nothing is asked" in spoken(last(updates, 8), "en")
     assert "cat" in last(updates, 1), "the two others have answered"
+
+
+def test_what_breaks_leaves_nothing_that_waits(photo):
+    models = Models(Scripted(brighter))
+    models.pair.answers = lambda *asked: 1 / 0
+    updates = asked(models, photo, dark_illumination=0.5)
+    assert len(updates[-1]) == 7 + recovering.OUTPUTS and updates[-1][7:] == third(models).clear()
+    assert "ZeroDivisionError" in updates[-1][0]
+
+
+def test_stop_before_it_began_leaves_nothing_that_waits(photo):
+    actions = third(Models(Scripted(brighter)))
+    assert actions.halt(ANN) == (gr.skip(),) * 9, "nothing was asked"
+    actions.answers.running.asked("ann")
+    assert actions.halt(ANN)[6:] == actions.clear()
+
+
+def test_a_recovery_that_is_stopped_has_not_failed(photo, monkeypatch):
+    monkeypatch.setattr(settings, "HEARTBEAT_S", 0.02)
+    actions = third(Models(Scripted(brighter, steps=100, pause=0.05)))
+    updates = []
+    for update in actions.ask(ANN, True, photo, 3, "What?", "", 0.0, 50, *[0] * len(REGISTRY)):
+        updates.append(update)
+        actions.answers.running.stop("ann", 0)
+    html = spoken(last(updates, 7), "en")
+    assert "Stopped: there is no recovered picture" in html and "failed" not in html
+    assert "Stopped" in spoken(last(updates, 8), "en") and "nothing is asked" in spoken(last(updates, 8), "en")
 
 
 def test_without_degradation_the_photo_is_not_called_clean(photo):
@@ -175,9 +209,9 @@ def test_a_sweep_takes_the_third_side_in(photo):
     assert state["breaks"][RECOVERED] == "never"
     html = chart(state) + panels.summary(state) + panels.strip(state, ["/x"] * 3)
     assert html.count('class="said-by recovered right"') == 3 and "dB" in spoken(panels.summary(state), "en")
-    (*_, strongest) = csv.DictReader(io.StringIO(exports.as_csv(state).decode("utf-8-sig")))
+    (*_, strongest) = csv.DictReader(io.StringIO(sweep_exports.as_csv(state).decode("utf-8-sig")))
     assert strongest["recovered_answer"] == "cat" and float(strongest["recovered_gain"]) == cells[2]["gain"]
-    with Image.open(io.BytesIO(exports.as_png(state, [PHOTO] * 3))) as slide:
+    with Image.open(io.BytesIO(sweep_exports.as_png(state, [PHOTO] * 3))) as slide:
         assert slide.size == (1920, 1080)
 
 
@@ -192,6 +226,23 @@ def test_a_recovery_that_fails_costs_its_own_cells_alone(photo):
     assert verdicts == ["right", "right", "failed"] and state["steps"][2][RECOVERED]["error"] == "too dark"
     assert [step["robust"]["verdict"] for step in state["steps"]] == ["right"] * 3
     assert len(models.shown) == 2
+
+
+def test_a_sweep_that_is_stopped_has_not_failed(photo):
+    stop, begun = threading.Event(), []
+
+    def stopped_meanwhile(image):
+        begun.append(image)
+        stop.set()
+        return brighter(image)
+
+    models = Models(Scripted(stopped_meanwhile))
+    bench = api.Workbench(models.pair, models.joint)
+    run = begin(bench, "type", "dark illumination", Recipe(), 3, 1, 0, "What?\n0. dog\n1. cat", "cat", recovered=True)
+    *_, state = [now.as_json() for now in sweep(bench, Path(photo["path"]), run, 0, 0.0, 50, stop)]
+    assert state["stopped"] and len(begun) == 1, "no further recovery is begun"
+    assert [step[RECOVERED]["verdict"] for step in state["steps"]] == [None] * 3
+    assert [step["robust"]["verdict"] for step in state["steps"]] == ["right"] * 3
 
 
 def test_a_server_without_recovery_says_so():
@@ -223,6 +274,23 @@ def test_predictions_are_made_from_recovered_pictures_which_are_kept(tmp_path):
     assert np.array_equal(kept, brighter(PHOTO))
     ((_, recovered),) = models.shown
     assert np.array_equal(recovered, kept)
+
+
+def test_an_export_holds_the_recovered_picture_and_brings_it_back(tmp_path):
+    models, batches = Models(Scripted(brighter)), bare_batch(tmp_path)
+    list(predict(batches, 1, models.pair, joint=models.joint))
+    exports.write_folder(batches.store, batches.pictures, 1, tmp_path / "export")
+    (row,) = exports.rows(batches.store, 1)
+    assert np.array_equal(Image.open(tmp_path / "export" / row["recovered_file_name"]), brighter(PHOTO))
+    other = open_batches(tmp_path / "other")
+    other.open_path(tmp_path / "export", Wanted("again", question="What?"), "anna")
+    with other.store.reading() as session:
+        name = session.get(Item, 1).recovered
+    assert np.array_equal(files.read_photo(other.pictures.path(name)), brighter(PHOTO))
+    judged = row | {"verdicts": "[{}]", "corrected": row["predicted"], "correct_answer": "cat", "sound": True}
+    assert read_annotation(judged, tmp_path / "export").chain is None, "it may tell what the degraded one hides"
+    del judged["recovered_file_name"]
+    assert read_annotation(judged, tmp_path / "export").chain == CHAIN
 
 
 def test_a_prediction_without_a_recovered_picture_is_none(tmp_path):

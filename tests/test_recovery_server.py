@@ -163,11 +163,26 @@ def test_stop_ends_an_answer_at_once(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "request_", ["no json", "[]", '{"prompt": "no place"}', '{"colour": 1}', '{"timeout": "long"}', '{"edit": 1}']
+    "request_",
+    [
+        "no json",
+        "[]",
+        '{"prompt": "no place"}',
+        '{"colour": 1}',
+        '{"timeout": "long"}',
+        '{"edit": 1}',
+        '{"timeout": 0}',
+        '{"retries": -1}',
+    ],
 )
 def test_requests_that_cannot_be_read_are_refused(request_):
     with pytest.raises(ValueError, match="cannot be used"):
         Server.parse("m@http://here/v1", None, request_)
+
+
+def test_a_server_that_may_be_silent_for_long_is_waited_for():
+    assert ServerRecovery(Server("http://here/v1", "m", timeout=600)).limit_s == 600
+    assert ServerRecovery(Server("http://here/v1", "m", timeout=9)).limit_s == settings.RECOVERY_LIMIT_S
 
 
 def test_a_servers_address_and_request_are_read():

@@ -26,10 +26,12 @@ from training.evaluation.rows import Picture
 from training.evaluation.sides import Asking, Side
 from training.recover_align import AlignArguments, Aligning
 from training.recover_decoder import Decoder, DecoderRecovery, channels_of, load_tower
-from training.recover_sft import Restoring
+from training.recover_sft import Restoring, quality
+from training.recovery import measuring
 from training.recovery.load import load_recovery
 from training.recovery.pairs import Pairs, Photos
 from training.recovery.rewards import load_encoder, semantic, structure
+from training.recovery.runs import start_from
 from training.sft import SFTArguments, sft_dataset
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -91,12 +93,12 @@ def test_photos_are_decoded_once(corpus, tmp_path):
 # --- stage I ---
 
 
-def test_a_network_learns_to_undo_noise():
+def test_a_network_learns_to_undo_darkness():
     torch.manual_seed(0)
     clean = np.stack([picture(32, 32, number) for number in range(8)])
     degraded = np.stack([np.asarray(degrade(one, "dark illumination(0.8)", 0)) for one in clean])
     batch = [torch.from_numpy(one.transpose(0, 3, 1, 2).copy()) for one in (degraded, clean)]
-    restoring = Restoring(network())
+    restoring = Restoring(network(), [45.0, 45.0])
     optimizer, gained = torch.optim.AdamW(restoring.parameters(), 2e-3), []
     for _ in range(30):
         found = restoring(*batch)
@@ -105,6 +107,71 @@ def test_a_network_learns_to_undo_noise():
         optimizer.step()
         gained.append(float(found["figures"]["psnr_gain"]))
     assert gained[-1] > gained[0] + 3
+
+
+class Added(torch.nn.Module):
+    """A network that adds what it is told."""
+
+    def __init__(self, noise: torch.Tensor):
+        super().__init__()
+        self.noise = torch.nn.Parameter(noise)
+
+    def forward(self, pictures):
+        return pictures + self.noise
+
+
+def test_the_ceiling_rises_with_the_run_and_says_what_counts():
+    """At first a clean picture that was harmed weighs less than a degraded one that is bad, at the end much more."""
+
+    def pull(progress: float) -> float:
+        torch.manual_seed(0)
+        clean = torch.full((2, 3, 8, 8), 128, dtype=torch.uint8)
+        degraded = clean.clone()
+        degraded[1] -= 60
+        restored = Added(torch.randn(2, 3, 8, 8) * 0.003)
+        restoring = Restoring(restored, [20.0, 45.0])
+        restoring.progress = progress
+        restoring(degraded, clean)["loss"].backward()
+        harmed, bad = restored.noise.grad.flatten(1).norm(dim=1)
+        return float(harmed / bad)
+
+    assert pull(0.0) < 0.1 and pull(1.0) > 5
+    assert Restoring(torch.nn.Identity(), [20.0, 45.0]).ceiling == 20
+    with pytest.raises(ValueError, match="two numbers of dB"):
+        Restoring(torch.nn.Identity(), [20.0])
+
+
+def test_clean_pictures_do_not_hold_the_network_back():
+    """With a ceiling that is high from the start they do: it stays where stage I begins, at leaving all as it is."""
+
+    def gained(ceiling: float) -> float:
+        torch.manual_seed(0)
+        kinds = ["none"] * 4 + ["dark illumination(0.8)", "scan lines(0.9)"]
+        clean = np.stack([picture(32, 32, number) for number in range(6)])
+        degraded = np.stack([np.asarray(degrade(one, kind, 0)) for one, kind in zip(clean, kinds, strict=True)])
+        batch = [torch.from_numpy(one.transpose(0, 3, 1, 2).copy()) for one in (degraded, clean)]
+        restoring = Restoring(start_from(None, width=8, encoders=[1], middle=1, decoders=[1]), [ceiling, ceiling])
+        optimizer = torch.optim.AdamW(restoring.parameters(), 1e-3, (0.9, 0.9))
+        for _ in range(40):
+            found = restoring(*batch)
+            optimizer.zero_grad()
+            found["loss"].backward()
+            torch.nn.utils.clip_grad_norm_(restoring.parameters(), 0.01)
+            optimizer.step()
+        return float(found["figures"]["psnr_gain"])
+
+    assert gained(20.0) > gained(50.0) + 1
+
+
+def test_what_is_logged_is_what_the_bars_ask_for():
+    clean = torch.rand(3, 3, 8, 8)
+    degraded = torch.cat([clean[:1], clean[1:] * 0.5])
+    restored = torch.cat([clean[:1] - 1e-4, clean[1:2], degraded[2:]])
+    told = {name: float(value) for name, value in quality(restored, degraded, clean).items()}
+    before = [-10 * np.log10(float((clean[n] * 0.5).square().mean())) for n in (1, 2)]
+    wanted = {"psnr": (80 + before[1]) / 3, "psnr_gain": (40 - before[0]) / 2, "psnr_clean": 40}
+    assert told == pytest.approx(wanted, rel=1e-3)
+    assert quality(clean, clean, clean).keys() == {"psnr", "psnr_clean"}, "no gain without degraded pictures"
 
 
 def test_stage_one_leaves_weights_that_load_and_a_card(trained):
@@ -316,9 +383,9 @@ def test_a_recovery_is_measured_by_type_and_strength_and_held_against_the_bars(c
         factor = 1 - 0.9**2
         return Image.fromarray(np.clip(np.asarray(image) / factor, 0, 255).astype(np.uint8))
 
-    monkeypatch.setattr(recover_measure, "load_recovery", lambda source: Scripted(brighten, steps=0))
+    monkeypatch.setattr(measuring, "load_recovery", lambda source: Scripted(brighten, steps=0))
     words = ["recover_measure", "one=x", "--corpus", str(corpus), "--output", str(tmp_path / "out"), "--size", "64",
-             "--limit", "2", "--types", "dark illumination", "gaussian noise"]  # fmt: skip
+             "--limit", "2", "--types", "dark illumination", "gaussian noise", "--workers", "1"]  # fmt: skip
     monkeypatch.setattr(sys, "argv", words)
     assert recover_measure.main() == 0
     results = json.loads((tmp_path / "out/recovery.json").read_text())
@@ -328,7 +395,8 @@ def test_a_recovery_is_measured_by_type_and_strength_and_held_against_the_bars(c
     bars = {one["name"]: one for one in results["bars"]}
     assert bars["PSNR gain at 100 %, dark illumination"]["reached"]
     assert not bars["dB that clean photos lose"]["reached"] and bars["dB that clean photos lose"]["found"]["value"] > 10
-    assert "PSNR gain at 100 %, scan lines" not in bars
+    assert "PSNR gain at 100 %, scan lines" not in bars and "megabytes" not in bars
+    assert 0 < bars["seconds a picture"]["found"]["value"] < 1
     rows = (tmp_path / "out/measures.jsonl").read_text().splitlines()
     assert len(rows) == 2 * (1 + 2 * 3)
     assert (tmp_path / "out/gains.png").exists() and len(list((tmp_path / "out/pictures").iterdir())) == 8
@@ -337,13 +405,33 @@ def test_a_recovery_is_measured_by_type_and_strength_and_held_against_the_bars(c
     assert len((tmp_path / "out/measures.jsonl").read_text().splitlines()) == len(rows)
     monkeypatch.setattr(sys, "argv", [*words[:2], "other=y", *words[2:]])
     monkeypatch.setattr(
-        recover_measure,
+        measuring,
         "load_recovery",
         lambda source: Scripted(brighten if source == "x" else lambda image: image, steps=0),
     )
     assert recover_measure.main() == 0
     (gap,) = json.loads((tmp_path / "out/recovery.json").read_text())["differences"].values()
     assert gap["clean"]["psnr"]["high"] < -10, "the other one leaves clean photos alone"
+
+
+def test_of_a_few_photos_every_source_has_its_share(corpus):
+    photos = measuring.chosen_photos(corpus, "train", None)
+    few = measuring.chosen_photos(corpus, "train", 3)
+    assert [few[0], few[-1]] == [photos[0], photos[-1]]
+    assert abs(photos.index(few[1]) - (len(photos) - 1) / 2) <= 0.5
+    assert measuring.chosen_photos(corpus, "train", 99) == photos
+
+
+def test_processes_measure_what_one_measures(corpus, trained, tmp_path):
+    photos = measuring.chosen_photos(corpus, "validation", 2)
+    options = {"size": 64, "types": ["scan lines"], "encoder": "imagenet"}
+    one, two = (
+        measuring.measure_all({"net": str(trained)}, photos, tmp_path / f"{workers}.jsonl", workers=workers, **options)
+        for workers in (1, 2)
+    )
+    assert [row["key"] for row in one] == [row["key"] for row in two] and len(one) == 2 * 4
+    for mine, other in zip(one, two, strict=True):
+        assert mine["after"] == pytest.approx(other["after"], abs=1e-3) and mine["before"] != mine["after"]
 
 
 def test_all_types_are_measured_by_default():
@@ -355,7 +443,7 @@ def test_a_recovery_is_released_with_its_figures(trained, corpus, tmp_path, monk
     adapter = tiny.adapter(tiny.fast_vlm(tmp_path / "base"), tmp_path / "adapter")
     (adapter / "run.json").write_text('{"stage": "SFT", "samples": "/home/anna/data/recovered"}')
     words = ["recover_measure", f"net={trained}", "--corpus", str(corpus), "--output", str(tmp_path / "out"),
-             "--size", "64", "--limit", "1", "--types", "gaussian noise"]  # fmt: skip
+             "--size", "64", "--limit", "1", "--types", "gaussian noise", "--workers", "1"]  # fmt: skip
     monkeypatch.setattr(sys, "argv", words)
     assert recover_measure.main() == 0
     recover_release.release(trained, adapter, tmp_path / "out/recovery.json", tmp_path / "released")
@@ -364,8 +452,9 @@ def test_a_recovery_is_released_with_its_figures(trained, corpus, tmp_path, monk
     assert '"samples": "recovered"' in card and str(tmp_path) not in card and "/home" not in card
     assert load_network(tmp_path / "released").digest == load_network(trained).digest
     assert (tmp_path / "released/adapter/prompt.txt").read_text().startswith(JOINT_PREFACE)
-    with pytest.raises(ValueError, match="not elsewhere"):
-        recover_release.release(Path("elsewhere"), None, tmp_path / "out/recovery.json", tmp_path / "other")
+    assert "| megabytes | 0.0" in card
+    with pytest.raises(ValueError, match="measure that one"):
+        recover_release.release(saved(tmp_path / "else"), None, tmp_path / "out/recovery.json", tmp_path / "other")
 
 
 # --- sides ---

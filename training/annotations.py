@@ -17,7 +17,8 @@ from training.formats import Record, picture_of, pictures_of
 def read_annotation(raw: Mapping, folder: Path) -> Record:
     """A record of the demo's annotations: the corrected recipe, and the chain if it was found sound in every part.
 
-    A chain whose types or intensities were corrected is not taken: its reasoning speaks of others.
+    A chain whose types or intensities were corrected is not taken: its reasoning speaks of others. Nor is one that was
+    written from a recovered picture, too: it may speak of what the degraded one does not show.
     """
     if raw.get("verdicts") in (None, "", "[]"):
         raise ValueError("nobody has judged it")
@@ -27,6 +28,7 @@ def read_annotation(raw: Mapping, folder: Path) -> Record:
         raise ValueError("its answer was found wrong, or not judged, and the right one is not known")
     recipe = Recipe.parse(raw["corrected"])
     sound = raw.get("sound") is True and raw.get("chain") and Recipe.parse(raw.get("predicted") or "") == recipe
+    sound = sound and not raw.get("recovered_file_name")
     clean = raw.get("clean_file_name") or raw.get("clean")
     return Record(
         pictures_of(raw.get("file_name") or raw.get("image"), folder),

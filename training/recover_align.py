@@ -35,6 +35,7 @@ from trl import TrlParser
 
 from demo.recovery.encoders import Encoder
 from training.record import Run
+from training.recover_sft import quality
 from training.recovery.rewards import IMAGENET, load_encoder, semantic, structure
 from training.recovery.runs import RecoveryArguments, as_float, start_from, train
 
@@ -86,7 +87,8 @@ class Aligning(nn.Module):
         self._rest = [reference.eval().requires_grad_(False), encoder]
 
     def forward(self, degraded: torch.Tensor, clean: torch.Tensor) -> dict:
-        """Pictures, uint8 (n, 3, h, w) -> ``loss``, and ``figures``: both rewards, what they add up to, the divergence.
+        """Pictures, uint8 (n, 3, h, w) -> ``loss``, and ``figures``: both rewards, what they add up to, the divergence,
+        and what no reward asks for: `training.recover_sft.quality`.
 
         The figures' rewards are those of what the network proposes, without noise.
         """
@@ -113,6 +115,7 @@ class Aligning(nn.Module):
                 "reward_semantic": meaning.mean(),
                 "reward": self._total(ssim.mean((1, 2)), meaning).mean(),
                 "divergence": divergence,
+                **quality(proposed, degraded, clean),
             }
         return {"loss": self.arguments.beta * divergence - gain, "figures": told}
 

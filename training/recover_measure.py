@@ -14,7 +14,6 @@ among them.
 import argparse
 import json
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,26 +21,22 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure as Drawing
 from PIL import Image
-from tqdm import tqdm
 
-from degradations import COPIES, REGISTRY, Recipe, degrade
+from degradations import REGISTRY
 from degradations.files import encode, write_whole
-from degradations.jobs import StoppedError, alone_in, claim, read_table
+from degradations.jobs import StoppedError, alone_in, claim
 from demo.checkpoints import CheckpointError
-from demo.recovery.encoders import Encoder
-from demo.recovery.measures import CEILING_DB, Quality, measure
-from training.corpus import SPLITS, read_corpus
+from demo.recovery.attempt import Recovery
+from demo.recovery.measures import CEILING_DB
+from training.corpus import SPLITS
 from training.evaluation.plots import DPI, MAIN, OTHERS, STYLE, with_intervals
 from training.evaluation.recovered import MEASURES
 from training.evaluation.resampling import Figure, ratio, weights
 from training.evaluation.tables import table
-from training.questions import fit_inside
-from training.recovery.load import load_recovery
+from training.recovery import measuring
+from training.recovery.measuring import CLEAN, STRENGTHS
 from training.recovery.rewards import IMAGENET, load_encoder
-from training.written import appending
 
-CLEAN = "clean"
-STRENGTHS = {f"{copy} %": intensity for copy, intensity in COPIES.items()}
 SHOWN = 4
 """So many pictures are kept that recovery helped most, and as many that it harmed most."""
 
@@ -57,52 +52,9 @@ TYPE_BARS = dict.fromkeys(("gaussian noise", "dark illumination", "scan lines", 
 CLEAN_LOSS = 0.5
 """Most dB that clean photos may lose against the ceiling."""
 SECONDS = 0.25
-"""Most that a picture may take."""
-
-
-def measure_all(
-    recoveries: Mapping[str, str], corpus: Path, output: Path, *, split: str, size: int, limit: int | None,
-    types: Sequence[str], encoder: Encoder, seed: int = 0,
-) -> list[dict]:  # fmt: skip
-    """Measure what is not measured yet; returns one row a recovery, photo, type and strength.
-
-    Raises:
-        CheckpointError: there is no such recovery.
-        ValueError: the corpus has no photos of that split, or something recovers no more than it was given.
-    """
-    photos = [picture for picture in read_corpus(corpus, split) if not picture.cutout][:limit]
-    rows = {row["key"]: row for row in read_table(output / "measures.jsonl")}
-    cases = [(CLEAN, ""), *((state, name) for state in STRENGTHS for name in types)]
-    wanted = []
-    with appending(output / "measures.jsonl") as append:
-        for name, source in recoveries.items():
-            recovery = load_recovery(source)
-            with tqdm(total=len(photos) * len(cases), desc=name, unit=" pictures") as bar:
-                for number, photo in enumerate(photos):
-                    clean = None
-                    for state, kind in cases:
-                        key = f"{name} {recovery.digest[:16]} {photo.path.name} {state} {kind}"
-                        if key not in rows:
-                            clean = clean or fit_inside(photo.load(), size)
-                            recipe = Recipe({kind: STRENGTHS[state]}) if kind else Recipe()
-                            degraded = degrade(clean, recipe, seed + number)
-                            begin = time.perf_counter()
-                            restored = recovery.recover(degraded)
-                            seconds = time.perf_counter() - begin
-                            rows[key] = {
-                                "key": key, "recovery": name, "photo": str(photo.path), "state": state, "type": kind,
-                                "seed": seed + number, "seconds": round(seconds, 4),
-                                "before": _told(measure(degraded, clean, encoder)),
-                                "after": _told(measure(restored, clean, encoder)),
-                            }  # fmt: skip
-                            append(rows[key])
-                        wanted.append(rows[key])
-                        bar.update()
-    return wanted
-
-
-def _told(quality: Quality) -> dict[str, float | None]:
-    return {"psnr": quality.capped, "ssim": quality.ssim, "semantic": quality.semantic}
+"""Most that a picture of 256×256 may take, on two cores."""
+MEGABYTES = 6.0
+"""Most that the network's file may have."""
 
 
 def summarize(rows: Sequence[Mapping]) -> dict[str, dict]:
@@ -127,7 +79,6 @@ def _figures(rows: Sequence[Mapping]) -> dict[str, dict]:
         count = drawn @ there
         for label, column in (("before", before), ("after", after), ("gain", after - before)):
             result[f"{name} {label}"] = vars(Figure.of(ratio(drawn @ column, count)))
-    result["seconds"] = vars(Figure.of(ratio(drawn @ np.array([row["seconds"] for row in rows]), drawn.sum(1))))
     return result
 
 
@@ -152,7 +103,7 @@ def compare(rows: Sequence[Mapping], others: Sequence[Mapping]) -> dict[str, dic
     return result
 
 
-def check(figures: Mapping[str, Mapping]) -> list[dict]:
+def check(figures: Mapping[str, Mapping], seconds: float | None = None, megabytes: float | None = None) -> list[dict]:
     """The bars: name, what was found, what is wanted, whether it is reached; of those that were measured."""
 
     def bar(name: str, figure: Mapping, wanted: float, least: bool = True) -> dict:
@@ -170,7 +121,9 @@ def check(figures: Mapping[str, Mapping]) -> list[dict]:
         if lost["low"] is not None:
             flipped |= {"low": CEILING_DB - lost["high"], "high": CEILING_DB - lost["low"]}
         told.append(bar("dB that clean photos lose", flipped | {"p": None}, CLEAN_LOSS, least=False))
-        told.append(bar("seconds a picture", figures[CLEAN]["seconds"], SECONDS, least=False))
+    for name, found, most in (("seconds a picture", seconds, SECONDS), ("megabytes", megabytes, MEGABYTES)):
+        if found is not None:
+            told.append(bar(name, vars(Figure(found, None, None)), most, least=False))
     return told
 
 
@@ -228,16 +181,16 @@ def draw(path: Path, figures: Mapping[str, Mapping]) -> None:
         drawing.savefig(path, dpi=DPI, metadata={"Software": None})
 
 
-def keep_pictures(folder: Path, rows: Sequence[Mapping], source: str, size: int) -> None:
+def keep_pictures(folder: Path, rows: Sequence[Mapping], recovery: Recovery, size: int) -> None:
     """The pictures that gained and lost most at full strength: degraded, recovered and clean beside each other."""
     strong = [row for row in rows if row["state"] == "100 %"]
     ordered = sorted(strong, key=lambda row: row["after"]["psnr"] - row["before"]["psnr"])
-    recovery = load_recovery(source)
+    for stale in folder.glob("*.png"):
+        stale.unlink()
     for label, chosen in (("harmed", ordered[:SHOWN]), ("helped", ordered[::-1][:SHOWN])):
         for number, row in enumerate(chosen):
-            with Image.open(row["photo"]) as photo:
-                clean = fit_inside(photo.convert("RGB"), size)
-            degraded = degrade(clean, Recipe({row["type"]: STRENGTHS["100 %"]}), row["seed"])
+            clean = measuring.photo_at(row["photo"], size)
+            degraded = measuring.degraded_as(clean, row["state"], row["type"], row["seed"])
             strip = np.hstack([np.asarray(image) for image in (degraded, recovery.recover(degraded), clean)])
             name = f"{label}-{number}-{row['type'].replace(' ', '-')}.png"
             write_whole(folder / name, encode(Image.fromarray(strip), "png"))
@@ -251,40 +204,45 @@ def main() -> int:
     add("--output", type=Path, required=True, help="folder for what is found; an unfinished run in it goes on")
     add("--split", default="validation", choices=SPLITS)
     add("--size", type=int, default=256, help="longer side of the photos, in pixels (default: %(default)s)")
-    add("--limit", type=int, help="the first photos only")
+    add("--limit", type=int, help="so many photos only, of every source its share")
     add("--types", nargs="+", default=list(REGISTRY), choices=list(REGISTRY), metavar="TYPE", help="(default: all)")
     add("--encoder", default=IMAGENET, help=f"{IMAGENET}, or a CLIP by folder or cached name (default: %(default)s)")
+    add("--workers", type=int, help="processes (default: one a core)")
     options = parser.parse_args()
     recoveries = dict(options.recoveries)
     if len(recoveries) < len(options.recoveries):
         parser.error("two recoveries have one name: write NAME=RECOVERY")
     try:
-        encoder = load_encoder(options.encoder)
-        named = {name: getattr(options, name) for name in ("split", "size", "limit")}
-        claim(options.output, {"corpus": str(options.corpus), "encoder": encoder.name, **named})
+        encoder = load_encoder(options.encoder).name
+        named = {name: getattr(options, name) for name in ("split", "size")}
+        claim(options.output, {"corpus": str(options.corpus), "encoder": encoder, **named})
         with alone_in(options.output):
-            rows = measure_all(
-                recoveries, options.corpus, options.output, split=options.split, size=options.size,
-                limit=options.limit, types=options.types, encoder=encoder,
+            first = next(iter(recoveries))
+            recovery = measuring.load_recovery(recoveries[first])
+            seconds, megabytes = measuring.seconds_of(recovery), measuring.megabytes_of(recoveries[first])
+            rows = measuring.measure_all(
+                recoveries, measuring.chosen_photos(options.corpus, options.split, options.limit),
+                options.output / "measures.jsonl", size=options.size, types=options.types,
+                encoder=options.encoder, workers=options.workers,
             )  # fmt: skip
             own = {name: [row for row in rows if row["recovery"] == name] for name in recoveries}
             figures = {name: summarize(found) for name, found in own.items()}
-            first = next(iter(recoveries))
             results = {
                 "recoveries": recoveries,
+                "digest": recovery.digest,
                 "corpus": str(options.corpus),
                 "split": options.split,
                 "size": options.size,
                 "photos": len({row["photo"] for row in rows}),
-                "encoder": encoder.name,
+                "encoder": encoder,
                 "figures": figures,
-                "bars": check(figures[first]),
+                "bars": check(figures[first], seconds, megabytes),
                 "differences": {f"{first} - {name}": compare(own[first], own[name]) for name in own if name != first},
             }
             write_whole(options.output / "recovery.json", (json.dumps(results, indent=2) + "\n").encode())
             write_whole(options.output / "recovery.md", report(results).encode())
             draw(options.output / "gains.png", figures)
-            keep_pictures(options.output / "pictures", own[first], recoveries[first], options.size)
+            keep_pictures(options.output / "pictures", own[first], recovery, options.size)
     except (OSError, ValueError, StoppedError, CheckpointError) as error:
         print(error, file=sys.stderr)
         return 2

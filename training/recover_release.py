@@ -19,9 +19,10 @@ from safetensors.torch import load_file
 from degradations.jobs import SETTINGS
 from demo import settings
 from demo.chain import JOINT_PREFACE
+from demo.checkpoints import CheckpointError
 from demo.recovery.joint import ADAPTER, PROMPT
 from demo.recovery.nafnet import of_weights
-from demo.recovery.network import WEIGHTS
+from demo.recovery.network import WEIGHTS, load_network
 from training.recover_measure import report
 
 CARD = Path(__file__).with_name("recover_card.md")
@@ -33,13 +34,13 @@ def release(network: Path, adapter: Path | None, measured: Path, target: Path = 
     """Copy weights and adapter, and write the card.
 
     Raises:
-        OSError: a part is missing.
+        OSError, CheckpointError: a part is missing.
         ValueError: the figures are those of another network, or it is too large.
     """
     results = json.loads(measured.read_text())
-    first = next(iter(results["recoveries"].values()))
-    if Path(first) != network:
-        raise ValueError(f"{measured} measures {first} first, not {network}")
+    if results["digest"] != load_network(network).digest:
+        first = next(iter(results["recoveries"].values()))
+        raise ValueError(f"{measured} measures {first} first, which is not what {network} holds: measure that one")
     weights = network / WEIGHTS
     if weights.stat().st_size > LARGEST:
         raise ValueError(f"{weights} has {weights.stat().st_size} bytes; at most {LARGEST} are shipped")
@@ -102,7 +103,7 @@ def main() -> int:
     parser.add_argument("--measured", type=Path, required=True, help="recovery.json of training.recover_measure")
     try:
         release(**vars(parser.parse_args()))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, CheckpointError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0

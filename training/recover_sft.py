@@ -4,10 +4,14 @@
 ``accelerate launch --multi_gpu --num_processes 2 -m training.recover_sft --config …``
 
 The loss is the negative PSNR of each picture, as NAFNet was published with it: what counts is by how much a picture
-gets better, so that mild degradations weigh as much as strong ones, and clean pictures are to stay what they are. A
-killed run goes on from its last checkpoint when the same command is started again.
+gets better. Taken as it is, a clean picture pulls on the weights up to twenty times as hard as a strongly degraded one,
+and among pictures of all kinds the network stays at leaving everything as it is. So the PSNR has a ceiling that rises
+with the run (``ceilings``, in dB): at the beginning only what is strongly degraded counts, at the end every picture,
+and clean ones are to stay what they are. A killed run goes on from its last checkpoint when the same command is started
+again.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,17 +21,17 @@ from torch import nn
 from transformers import TrainingArguments, set_seed
 from trl import TrlParser
 
+from demo.recovery.measures import CEILING_DB
 from training.record import Run
 from training.recovery.runs import RecoveryArguments, as_float, start_from, train
-
-CEILING = 1e-5
-"""Added to every mean squared error, so that equal pictures have a PSNR of 50 dB."""
-EQUAL = 49.9
-"""dB from which on a picture counts as clean."""
 
 
 @dataclass
 class RecoverArguments(RecoveryArguments):
+    ceilings: list[float] = field(
+        default_factory=lambda: [20.0, 45.0],
+        metadata={"help": "PSNR of equal pictures in the loss, in dB, at the run's beginning and end"},
+    )
     start: Path | None = field(default=None, metadata={"help": "folder of an earlier run to go on from"})
     width: int = field(default=16, metadata={"help": "channels at full resolution"})
     encoders: list[int] = field(default_factory=lambda: [1, 1, 1, 1], metadata={"help": "blocks of each level"})
@@ -36,27 +40,52 @@ class RecoverArguments(RecoveryArguments):
 
 
 class Restoring(nn.Module):
-    """A network with this stage's loss."""
+    """A network with this stage's loss.
 
-    def __init__(self, network: nn.Module):
+    Args:
+        ceilings: in dB, at the beginning and at the end.
+
+    Attributes:
+        progress: how much of the run is over, in [0, 1]; `training.recovery.runs.train` keeps it.
+    """
+
+    def __init__(self, network: nn.Module, ceilings: Sequence[float]):
         super().__init__()
-        self.network = network
+        if len(ceilings) != 2:
+            raise ValueError(f"ceilings are two numbers of dB, at the beginning and at the end, not {list(ceilings)}")
+        self.network, self.ceilings, self.progress = network, ceilings, 0.0
+
+    @property
+    def ceiling(self) -> float:
+        """Now, in dB."""
+        first, last = self.ceilings
+        return first + (last - first) * self.progress
 
     def forward(self, degraded: torch.Tensor, clean: torch.Tensor) -> dict:
-        """Pictures, uint8 (n, 3, h, w) -> ``loss``; ``figures``: PSNR in dB, and its gain on degraded pictures."""
+        """Pictures, uint8 (n, 3, h, w) -> ``loss``; ``figures``: those of `quality`."""
         degraded, clean = as_float(degraded), as_float(clean)
         restored = self.network(degraded).float()
-        after = psnr(restored, clean)
-        with torch.no_grad():
-            before = psnr(degraded, clean)
-            told = {"psnr": after.mean(), "psnr_gain": (after - before)[before < EQUAL].mean()}
-        # Of pictures that were clean there is no gain, and perhaps there are no others.
-        return {"loss": -after.mean() / 10, "figures": {k: v for k, v in told.items() if not v.isnan()}}
+        loss = -psnr(restored, clean, self.ceiling).mean() / 10
+        return {"loss": loss, "figures": quality(restored.detach(), degraded, clean)}
 
 
-def psnr(pictures: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
-    """PSNR of each picture in dB, (n,), at most 50."""
-    return -10 * torch.log10((pictures - clean).square().mean((1, 2, 3)) + CEILING)
+def psnr(pictures: torch.Tensor, clean: torch.Tensor, ceiling: float) -> torch.Tensor:
+    """PSNR of each picture in dB, (n,); that of equal pictures is the ceiling, which others near smoothly."""
+    return -10 * torch.log10((pictures - clean).square().mean((1, 2, 3)) + 10 ** (-ceiling / 10))
+
+
+@torch.no_grad()
+def quality(restored: torch.Tensor, degraded: torch.Tensor, clean: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Means over pictures, in dB and at most `CEILING_DB` each, as `training.recover_measure` has them.
+
+    Returns:
+        ``psnr``; ``psnr_gain`` of degraded pictures; ``psnr_clean``, of those that were clean. A figure without
+        pictures is left out.
+    """
+    before, after = (psnr(one, clean, 100.0).clamp(max=CEILING_DB) for one in (degraded, restored.clamp(0, 1)))
+    same = (degraded == clean).flatten(1).all(1)
+    told = {"psnr": after, "psnr_gain": (after - before)[~same], "psnr_clean": after[same]}
+    return {name: values.mean() for name, values in told.items() if len(values)}
 
 
 def main() -> None:
@@ -69,7 +98,7 @@ def main() -> None:
         set_seed(training.seed)
         shape = {name: getattr(arguments, name) for name in ("width", "encoders", "middle", "decoders")}
         network = start_from(arguments.start, **shape)
-        train(Restoring(network), network, arguments.pairs(training), training, run)
+        train(Restoring(network, arguments.ceilings), network, arguments.pairs(training), training, run)
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ class Batches:
                 if found.key in keys:
                     raise ValueError(Text("annotate.key-twice"))
                 picture = self.pictures.keep(read(found.picture))
-                clean = found.clean and self.pictures.keep(read(found.clean))
+                clean, recovered = (name and self.pictures.keep(read(name)) for name in (found.clean, found.recovered))
             except ValueError as error:
                 why = reason(error)
                 if not (isinstance(why, Text) and why.key in _OF_ONE_PICTURE):
@@ -128,7 +128,7 @@ class Batches:
                 continue
             keys.add(found.key)
             verdicts += [(found.key, verdict) for verdict in found.verdicts]
-            rows.append(_row(found, picture, clean, wanted))
+            rows.append(_row(found, picture, clean, recovered, wanted))
         if not rows:
             raise ValueError(Text("annotate.none-readable", count=len(refused), reason=refused[0][1]))
         with self.store.writing() as session:
@@ -157,12 +157,13 @@ def _check(wanted: Wanted) -> None:
         raise ValueError(Text("annotate.batch-question", most=settings.MAX_QUESTION_CHARACTERS))
 
 
-def _row(found: Found, picture: str, clean: str | None, wanted: Wanted) -> dict:
+def _row(found: Found, picture: str, clean: str | None, recovered: str | None, wanted: Wanted) -> dict:
     own = bool(found.question)
     return {
         "key": found.key,
         "picture": picture,
         "clean": clean,
+        "recovered": recovered,
         "question": found.question if own else wanted.question.strip(),
         "options": list(found.options if own else wanted.options),
         "answer": found.answer,

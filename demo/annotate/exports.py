@@ -42,7 +42,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def rows(store: Store, batch: int) -> Iterator[dict]:
     """Every item of a batch with what was said about it: the columns of `ITEM`, and
 
-    - ``file_name``, ``clean_file_name``: its pictures, as `write_folder` lays them
+    - ``file_name``, ``clean_file_name``, ``recovered_file_name``: its pictures, as `write_folder` lays them; recovered
+      is the one that the prediction was made from, too
     - ``verdicts``: JSON text, a list of what `Verdict.read` takes with annotator, revision, at and seconds
     - ``corrected``: what most annotators say was done to the picture, as a recipe; None where it is not known
     - ``sound``: whether most find influence and reasoning sound and the answer right; None without a majority
@@ -56,6 +57,7 @@ def rows(store: Store, batch: int) -> Iterator[dict]:
         answer = item.answer or (parse_chain(item.chain or "").answer if most.answer else most.correct_answer)
         row = {"file_name": f"{PICTURES}/{item.picture}"}
         row |= {"clean_file_name": f"{PICTURES}/{item.clean}"} if item.clean else {}
+        row |= {"recovered_file_name": f"{PICTURES}/{item.recovered}"} if item.recovered else {}
         row |= {name: getattr(item, name) for name in ITEM}
         row["verdicts"] = json.dumps([_told(one) | verdict.as_json() for one, verdict in said], ensure_ascii=False)
         row["corrected"] = None if recipe is None else str(recipe)
@@ -116,7 +118,7 @@ def write_folder(store: Store, pictures: Pictures, batch: int, folder: Path) -> 
         about = {name: getattr(one, name) for name in ("name", "source", "blind", "per_item", "opened_by")}
     lines = []
     for row in rows(store, batch):
-        for column in ("file_name", "clean_file_name"):
+        for column in ("file_name", "clean_file_name", "recovered_file_name"):
             target = folder / row[column] if column in row else None
             if target and not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)

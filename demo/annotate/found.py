@@ -20,6 +20,7 @@ from demo.texts import Text
 TABLES = ("manifest.jsonl", "samples.jsonl", "metadata.jsonl", "metadata.csv")
 PICTURE = ("file", "image", "file_name")
 CLEAN = ("clean", "clean_file_name")
+RECOVERED = ("recovered_file_name",)
 MOST_TEXT = 20_000
 """Characters of a question or a chain that are taken."""
 MOST_TABLE_BYTES = 200_000_000
@@ -32,6 +33,7 @@ class Found:
     Attributes:
         key: what it is called, unique in the batch.
         picture, clean: the names of their files, relative to the source.
+        recovered: the same of the recovered picture that the prediction was made from, too; None without.
         question, options, answer: "" and () where the source has none; answer is None where it is not known.
         applied: the recipe that the picture was degraded by, None where it is not known.
         model, chain: a prediction that the source brings along; None without.
@@ -41,6 +43,7 @@ class Found:
     key: str
     picture: str
     clean: str | None = None
+    recovered: str | None = None
     question: str = ""
     options: tuple[str, ...] = ()
     answer: str | None = None
@@ -114,6 +117,7 @@ def of_row(row: Mapping, table: str, number: int, here: set[str]) -> Found:
         key=key[:500],
         picture=picture,
         clean=named(CLEAN),
+        recovered=named(RECOVERED) if texts["chain"] else None,
         question=texts["question"] or "",
         options=options,
         answer=texts["answer"],

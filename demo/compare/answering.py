@@ -252,20 +252,21 @@ def answered(events: Iterator, asked: Asked, recipe: Recipe, mark: str = "") -> 
         shown = new
 
 
-def told(answers: Iterator[tuple], more: int = 1) -> Iterator[tuple]:
+def told(answers: Iterator[tuple], more: int = 1, last: Sequence = ()) -> Iterator[tuple]:
     """The same updates; a failure is told to the visitor in place of them.
 
     Args:
-        more: how many outputs there are besides status and columns.
+        more: how many outputs there are besides status and columns that a failure leaves as they are.
+        last: what further outputs show after a failure.
     """
     try:
         yield from answers
     except ValueError as error:
-        yield markup.message(reason(error), "bad"), *nothing_asked(), *[gr.skip()] * more
+        yield markup.message(reason(error), "bad"), *nothing_asked(), *[gr.skip()] * more, *last
     except Exception as error:  # the page must not go on saying that an answer is coming
         log.exception("a comparison failed")
         said = markup.message(Text("compare.broken", reason=type(error).__name__), "bad")
-        yield said, *nothing_asked(), *[gr.skip()] * more
+        yield said, *nothing_asked(), *[gr.skip()] * more, *last
 
 
 def seen(updates: Iterator[tuple], stop: Stop) -> Iterator[tuple]:

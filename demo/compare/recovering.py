@@ -61,7 +61,13 @@ class Recovering:
                 column.run.close()
 
         with self.answers.running.entered(request.session_hash) as stop:
-            yield from seen(told(updates(), more=1 + OUTPUTS), stop)
+            yield from seen(told(updates(), last=self.clear()), stop)
+
+    def halt(self, request: gr.Request):
+        """status, columns, recovery, answer, raw; a question that had not begun leaves nothing that waits"""
+        status, *columns = self.answers.halt(request)
+        running = columns[0] == gr.skip()
+        return status, *columns, *(_nothing() if running else self.clear())
 
     def clear(self):
         """recovery, answer, raw; another photo, or a run that is played back, has no third column"""
@@ -92,7 +98,7 @@ class Column:
         for _ in self.run.wait(stop):
             yield self.news()
         if self.run.recovered is None:
-            yield gr.skip(), recovery_panels.nothing_to_answer(), ""
+            yield gr.skip(), recovery_panels.nothing_to_answer(self.run.state()), ""
             return
         for side in self.run.answer(self.asked.question, temperature, max_new_tokens, seed, stop):
             yield gr.skip(), panels.recovered_column(side, self.asked.options, self.asked.correct), side["text"]

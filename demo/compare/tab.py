@@ -236,7 +236,8 @@ def _answer_cards(ui: SimpleNamespace, bench: api.Workbench, labels: Labels) -> 
 
 def _recovered_card(ui: SimpleNamespace, joint: Joint, labels: Labels) -> None:
     with gr.Column(elem_id="recovered-card", elem_classes="card", visible=False) as ui.recovered_card:
-        gr.HTML(markup.heading(Text("compare.recovered"), joint.side.label) + markup.remark(joint.notice))
+        said = markup.remark(joint.notice) + markup.remark(Text("recovery.not-kept"))
+        gr.HTML(markup.heading(Text("compare.recovered"), joint.side.label) + said)
         with gr.Row(elem_id="recovered-parts"):
             ui.recovery = gr.HTML(recovery_panels.recovery(None), elem_id="recovery")
             ui.recovered = gr.HTML(panels.recovered_column(None), elem_id="recovered")
@@ -303,14 +304,14 @@ def _wire(ui: SimpleNamespace, actions: Actions, answers: Answers) -> None:
     )
     prepared = checked.success(answers.prepare, ui.sliders, [ui.status, *switches, *columns], **at_once)
     anew = [ui.examples.select, ui.photo.input]
-    ask, switched, third = answers.ask, [], []
+    ask, halt, switched, third = answers.ask, answers.halt, [], []
     if actions.bench.joint:
         recovering = Recovering(actions.bench, answers)
         third = [ui.recovery, ui.recovered, ui.recovered_raw]
         ui.recover.input(recovering.switch, ui.recover, ui.recovered_card, **at_once)
         checked.success(recovering.prepare, ui.recover, third, **at_once)
         gr.on([ui.play.upload, *anew], recovering.clear, None, third, **at_once)
-        ask, switched = recovering.ask, [ui.recover]
+        ask, halt, switched = recovering.ask, recovering.halt, [ui.recover]
     asking = prepared.success(
         ask,
         [*switched, *photo, ui.question, ui.options, ui.temperature, ui.max_new_tokens, *ui.sliders],
@@ -336,8 +337,10 @@ def _wire(ui: SimpleNamespace, actions: Actions, answers: Answers) -> None:
     asking.then(answers.settle, None, switches, **at_once)
     # What follows by `then` does not follow a failure, and a full queue is one.
     asking.failure(answers.turned_away, None, [ui.status, *switches, *columns], **at_once)
+    if third:
+        asking.failure(recovering.clear, None, third, **at_once)
     # Stop ends the generation; cancelling also takes a question out of the queue that has not begun.
-    stopping = ui.stop.click(answers.halt, None, [ui.status, *columns], **at_once)
+    stopping = ui.stop.click(halt, None, [ui.status, *columns, *third], **at_once)
     stopping.then(None, cancels=[asking]).then(answers.settle, None, switches, **at_once)
     cleared = [ui.status, *switches, *columns, ui.keep]
     gr.on(anew, answers.leave, None, cleared, cancels=[asking, playing], **at_once)

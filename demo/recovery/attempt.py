@@ -22,6 +22,7 @@ class Recovery(Protocol):
     Attributes:
         name: for the page.
         digest: what results follow from.
+        limit_s: seconds after which it has failed; one that has none gets `settings.RECOVERY_LIMIT_S`.
     """
 
     name: str
@@ -55,10 +56,12 @@ class Attempt:
     def __init__(self, recovery: Recovery, image: Image.Image, limit_s: float | None = None):
         """
         Args:
-            limit_s: after so many seconds it has failed; by default `settings.RECOVERY_LIMIT_S`.
+            limit_s: after so many seconds it has failed; by default what the recovery says, or else
+                `settings.RECOVERY_LIMIT_S`.
         """
         self.recovery, self.before = recovery, image
-        self.limit = settings.RECOVERY_LIMIT_S if limit_s is None else limit_s
+        own = getattr(recovery, "limit_s", settings.RECOVERY_LIMIT_S)
+        self.limit = own if limit_s is None else limit_s
         self.progress, self.image, self.error = 0.0, None, None
         self._begin, self._took = time.monotonic(), None
         self._closed, self._over = threading.Event(), threading.Event()

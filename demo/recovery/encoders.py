@@ -34,10 +34,6 @@ class Encoder:
     module: nn.Module
     embed: Callable[[torch.Tensor], torch.Tensor]
 
-    def similarity(self, pictures: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-        """Cosine similarity of the embeddings of each picture and its counterpart, (n,)."""
-        return functional.cosine_similarity(self.embed(pictures).float(), self.embed(others).float())
-
 
 def tower_encoder(tower: nn.Module, name: str, side: int = 224) -> Encoder:
     """An EfficientNet tower's mean features; pictures are fitted inside its square, as the embedded model sees them."""

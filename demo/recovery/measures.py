@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn.functional import cosine_similarity
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from demo.recovery.encoders import Encoder
@@ -49,8 +50,13 @@ def as_tensor(image: Image.Image) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def measure(image: Image.Image, clean: Image.Image, encoder: Encoder | None = None) -> Quality:
+def measure(
+    image: Image.Image, clean: Image.Image, encoder: Encoder | None = None, meant: torch.Tensor | None = None
+) -> Quality:
     """Hold a picture against the clean one.
+
+    Args:
+        meant: the clean picture's embedding, where many are held against it.
 
     Raises:
         ValueError: they have different sizes.
@@ -60,7 +66,10 @@ def measure(image: Image.Image, clean: Image.Image, encoder: Encoder | None = No
     one, other = as_tensor(image), as_tensor(clean)
     psnr = math.inf if torch.equal(one, other) else float(peak_signal_noise_ratio(one, other, data_range=1.0))
     ssim = float(ssim_of(one, other)) if min(image.size) >= SSIM_SIDE else None
-    return Quality(psnr, ssim, float(encoder.similarity(one, other)) if encoder else None)
+    if encoder is None:
+        return Quality(psnr, ssim, None)
+    meant = encoder.embed(other) if meant is None else meant
+    return Quality(psnr, ssim, float(cosine_similarity(encoder.embed(one).float(), meant.float())))
 
 
 def ssim_of(pictures: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:

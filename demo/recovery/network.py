@@ -15,6 +15,7 @@ from demo import settings
 from demo.checkpoints import CheckpointError, first_line
 from demo.recovery.nafnet import NAFNet, of_weights
 from demo.recovery.tiles import tiled
+from demo.texts import Text
 
 WEIGHTS = "nafnet.safetensors"
 """What the file in a folder is called; its keys are those of the architecture, and nothing else is in it."""
@@ -40,6 +41,9 @@ class NetworkRecovery:
 
         Args:
             progress: called with the share that is done; may raise to end the work.
+
+        Raises:
+            ValueError: the network computes no numbers; with a `Text`.
         """
         pixels = tiled(np.asarray(image), self._restore, self.tile, settings.RECOVERY_OVERLAP, progress)
         return Image.fromarray(pixels)
@@ -50,6 +54,8 @@ class NetworkRecovery:
         height, width = pictures.shape[-2:]
         pictures = padded(pictures, self.network.multiple)
         restored = self.network(pictures.contiguous(memory_format=torch.channels_last))
+        if not restored.isfinite().all():  # as bytes they would pass for a picture
+            raise ValueError(Text("recovery.no-numbers", name=self.name))
         return restored[0, :, :height, :width].permute(1, 2, 0).numpy()
 
 

@@ -74,6 +74,8 @@ def recovery(state: Mapping | None, pictures: Mapping[str, str] = {}) -> str:
     if not state["done"]:
         return f'<div class="recovery">{_progress(state)}{_pictures(pictures)}</div>'
     if state["error"]:
+        if _stopped(state):
+            return f'<div class="recovery">{message(Text("recovery.halted"))}{_pictures(pictures)}</div>'
         failed = f'<p class="failure" role="alert"><b>{shown("recovery.failed")}</b> {both(state["error"])}</p>'
         return f'<div class="recovery">{failed}{_pictures(pictures)}</div>'
     said = [message(Text("recovery.took", seconds=f"{state['seconds']:.1f}"))]
@@ -84,9 +86,14 @@ def recovery(state: Mapping | None, pictures: Mapping[str, str] = {}) -> str:
     return f'<div class="recovery">{_pictures(pictures)}{"".join(said)}{_figures(state)}</div>'
 
 
-def nothing_to_answer() -> str:
+def nothing_to_answer(state: Mapping) -> str:
     """What stands in the place of an answer where there is no recovered picture."""
-    return empty(Text("recovery.failed"), Text("recovery.no-answer"))
+    return empty(Text("recovery.halted" if _stopped(state) else "recovery.failed"), Text("recovery.no-answer"))
+
+
+def _stopped(state: Mapping) -> bool:
+    """Whether somebody ended it: that is no failure."""
+    return state["error"] == Text("recovery.stopped")
 
 
 def _share(share: float) -> str:

@@ -92,6 +92,8 @@ class Server:
                 name in known and isinstance(value, known[name]) for name, value in more.items()
             ):
                 raise ValueError(f"it may hold {', '.join(known)}, each of its kind")
+            if not more.get("timeout", 1) > 0 or more.get("retries", 0) < 0:
+                raise ValueError("its timeout is above 0 seconds, and its retries are none or more")
             if "{prompt}" not in more.get("prompt", "{prompt}"):
                 raise ValueError("its prompt needs the placeholder {prompt}")
         except ValueError as error:
@@ -121,6 +123,8 @@ class ServerRecovery:
     def __init__(self, server: Server):
         self.server, self.name = server, server.model
         self.digest = json.dumps([server.model, EDIT_PROMPT, dict(server.edit)])
+        # Whoever lets a server be silent for longer wants to wait for it.
+        self.limit_s = max(settings.RECOVERY_LIMIT_S, server.timeout)
 
     def recover(self, image: Image.Image, progress: Callable[[float], None] = lambda done: None) -> Image.Image:
         """The picture as the server restores it, at the size that it was given.
@@ -167,9 +171,8 @@ class ServerRecovery:
             if len(content) > settings.MAX_RECOVERED_BYTES:
                 most = settings.MAX_RECOVERED_BYTES // 1_000_000
                 raise ServerError(Text("recovery.server-too-much", url=server.url, most=most))
-            if time.monotonic() - begin > settings.RECOVERY_LIMIT_S:  # a server may drip for ever
-                limit = f"{settings.RECOVERY_LIMIT_S:g}"
-                raise ServerError(Text("recovery.server-silent", url=server.url, seconds=limit))
+            if time.monotonic() - begin > self.limit_s:  # a server may drip for ever
+                raise ServerError(Text("recovery.server-silent", url=server.url, seconds=f"{self.limit_s:g}"))
             progress(0.0)
 
     def _decoded(self, content: bytes) -> Image.Image:

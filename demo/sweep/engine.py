@@ -259,6 +259,8 @@ def _batch(bench, photo: Path, run: Run, first: int, images: Sequence[Image.Imag
                 yield
         finally:
             attempt.close()
+        if asked["stop"] is not None and asked["stop"].is_set():  # what was stopped has not failed
+            return
         if attempt.image is None:
             run.fail(first + place, RECOVERED, str(attempt.error))
         else:

@@ -16,7 +16,7 @@ from training.questions import fit_inside
 
 INTENSITY = (0.05, 1.0)
 """Range of each degradation's intensity, as in the samples."""
-TYPES = {1: 0.45, 2: 0.25, 3: 0.17, 4: 0.13}
+TYPES = {1: 0.55, 2: 0.2, 3: 0.15, 4: 0.1}
 """How many types a degraded picture has, and how often: one most often, as benchmarks have it."""
 
 CUTS = 2

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import Trainer, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from demo.recovery.nafnet import NAFNet, of_weights
 from demo.recovery.network import WEIGHTS
@@ -45,6 +45,17 @@ class RecoveryArguments:
         shares = {"section_share": self.section_share, "clean_share": self.clean_share}
         count *= max(1, training.world_size)
         return Pairs(self.photos(), count, training.seed, self.section, self.size, **shares)
+
+
+class Progress(TrainerCallback):
+    """Tells a model that asks for it (an attribute ``progress``) how much of its run is over, in [0, 1]."""
+
+    def __init__(self, model: nn.Module):
+        self.model = model
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if hasattr(self.model, "progress"):
+            self.model.progress = state.global_step / state.max_steps
 
 
 class FigureTrainer(Trainer):
@@ -90,7 +101,7 @@ def train(
         training,
         train_dataset=pairs,
         optimizers=(_optimizer(network, training), None),
-        callbacks=[Clock()],
+        callbacks=[Clock(), Progress(model)],
     )
     trainer.train(resume_from_checkpoint=finished_checkpoint(output))
     if trainer.is_world_process_zero():
