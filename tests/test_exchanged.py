@@ -21,6 +21,7 @@ from training.embedded import build_model, build_processor, build_tokenizer
 from training.exchange import QUARTERS
 from training.exchanged import Exchanging, exchange_samples
 from training.questions import PLACES
+from training.stage import show_exchanged
 from training.write import TruthWriter, write_chains
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -89,6 +90,21 @@ def test_a_folder_of_them_is_written_again_the_same(samples, made, tmp_path):
         exchange_samples(samples, tmp_path / "none", share=0)
 
 
+def test_other_questions_are_exchanged_where_it_is_asked_for(samples, tmp_path):
+    shutil.copytree(samples, tmp_path / "garments")
+    table = tmp_path / "garments/samples.jsonl"
+    rows = [json.loads(line) for line in table.read_text().splitlines()]
+    table.write_text("".join(json.dumps(row | {"kind": "garment"}) + "\n" for row in rows))
+
+    def exchanged_of(others: float) -> list[bool]:
+        exchange_samples(tmp_path / "garments", tmp_path / f"{others}", others=others)
+        return ["exchanged" in row for row in read_samples(tmp_path / f"{others}", exchanged=True)]
+
+    assert not any(exchanged_of(0.0)) and all(exchanged_of(1.0)) and 0 < sum(exchanged_of(0.5)) < len(rows)
+    with pytest.raises(ValueError, match=r"lies in \[0, 1\], not 2"):
+        exchanged_of(2)
+
+
 def test_black_pictures_stay_what_they_are(samples, tmp_path):
     """A model that is shown them could not tell which of several it sees."""
     shutil.copytree(samples, tmp_path / "dark")
@@ -155,6 +171,34 @@ def test_a_model_sees_classes_where_a_row_says(samples, monkeypatch):
     assert np.array_equal(seen[0, untouched], before[0, untouched]) and np.array_equal(seen[1], before[1])
     with pytest.raises(ValueError, match="another sample has the picture of 0"):
         Exchanging(model, processor, [rows[0], rows[0]])
+
+
+def test_a_share_of_the_pictures_is_hidden_in_part(samples):
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer([])
+    model, processor = build_model(tokenizer, hidden=64, layers=1).eval(), build_processor(tokenizer)
+    rows = read_samples(samples)
+    rows[0] |= {"exchanged": []}
+    pixels = processor.image_processor([read_picture(row["image"]) for row in rows], return_tensors="pt")
+
+    def see() -> np.ndarray:
+        with torch.no_grad():
+            seen = model.model.vision_tower(pixels["pixel_values"]).last_hidden_state
+        return seen.flatten(2).transpose(1, 2).numpy()
+
+    before = see()
+    Exchanging(model, processor, rows, hidden_share=0.5)
+    seen = see()
+    hidden = (seen == 0).all(2)
+    assert np.array_equal(seen[~hidden], before[~hidden]) and not (before == 0).all(2).any()
+    some = hidden.any(1)
+    assert 0 < some.sum() < len(rows) and not hidden.all(1).any()
+    assert np.array_equal(see(), seen), "a picture hides the same part whenever it is shown"
+    assert len({tuple(one) for one in hidden[some]}) == some.sum()
+    with pytest.raises(ValueError, match=r"lies in \[0, 1\], not 1.5"):
+        Exchanging(model, processor, rows, hidden_share=1.5)
+    with pytest.raises(ValueError, match="leave hidden_share out"):
+        show_exchanged(model, processor, rows[1:], hidden_share=0.5)
 
 
 @pytest.mark.parametrize("stage", ["sft", "grpo"])

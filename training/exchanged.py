@@ -1,10 +1,10 @@
 """Samples about things that their pictures do not show: ``python -m training.exchanged SAMPLES OUT``.
 
 SAMPLES is a folder of ``training.synthesize``. OUT receives its rows; of the questions about the main object most
-(``--share``) become questions about another one, about what is in a corner, or where it is, and the row says under
-``exchanged`` which classes of ImageNet its picture's features are to be exchanged for, and in which shares
-(`training.exchange`). The pictures stay where they are. ``training.write`` writes the chains; ``training.sft`` and
-``training.grpo`` read such samples, and nobody else.
+(``--share``), of others some (``--others``) become questions about another one, about what is in a corner, or where it
+is, and the row says under ``exchanged`` which classes of ImageNet its picture's features are to be exchanged for, and
+in which shares (`training.exchange`). The pictures stay where they are. ``training.write`` writes the chains;
+``training.sft`` and ``training.grpo`` read such samples, and nobody else.
 
 An adapter that learns the chain on a thousand photos learns the photos, as its base would.
 """
@@ -32,6 +32,8 @@ from training.exchange import KINDS, QUARTERS, WHOLE, Classes, Exchange, class_t
 from training.questions import PLACES, WORDING, options_with
 
 SHARE = 0.75
+MOST_HIDDEN = 0.9
+"""Share of a picture's positions that are hidden at most; what was done to it can still be told."""
 STATISTICS_OF = 2000
 """Clean pictures whose features say how features vary."""
 
@@ -82,26 +84,32 @@ class Exchanger:
         return classes[0], asked
 
 
-def exchange_samples(samples: Path, out: Path, share: float = SHARE, seed: int = 0) -> Path:
+def exchange_samples(samples: Path, out: Path, share: float = SHARE, others: float = 0.0, seed: int = 0) -> Path:
     """Write the table of a folder's samples with some of them exchanged; returns its path.
 
+    Args:
+        share: of the questions about the main object.
+        others: share of all other questions.
+
     Raises:
-        ValueError: there are no samples, or the share is none.
+        ValueError: there are no samples, or a share is none.
         StoppedError: another run is at work in the folder.
         OtherRunError: the folder holds another run.
     """
     if not 0 < share <= 1:
         raise ValueError(f"the share of object questions to exchange lies in (0, 1], not {share}")
+    if not 0 <= others <= 1:
+        raise ValueError(f"the share of other questions to exchange lies in [0, 1], not {others}")
     rows, exchanger = read_samples(samples), Exchanger()
     table = out / "samples.jsonl"
-    claim(out, {"samples": str(samples), "share": share, "seed": seed})
+    claim(out, {"samples": str(samples), "share": share, "others": others, "seed": seed})
     with alone_in(out):
         lines = []
         for row in tqdm(rows, desc="samples"):
             rng = np.random.default_rng([seed, row["id"], *b"exchanged"])  # by the first two the sample was drawn
             row |= {name: os.path.relpath(row[name], out) for name in ("image", "clean")}
             # Pictures that are black all over cannot be told apart when a trainer shows them.
-            chosen = row["kind"] == "object" and rng.random() < share and _not_black(out / row["image"])
+            chosen = rng.random() < (share if row["kind"] == "object" else others) and _not_black(out / row["image"])
             lines.append(json.dumps(exchanger(row, rng) if chosen else row))
         write_whole(table, "".join(f"{line}\n" for line in lines).encode())
     return table
@@ -124,12 +132,18 @@ class Exchanging:
         model: a FastVLM on the tower that ImageNet's classifier was made for, with or without an adapter.
         processor: makes ``pixel_values`` of pictures.
         rows: all samples of the training.
+        hidden_share: share of pictures, of all samples, of which a part is hidden.
 
     Raises:
-        ValueError: two samples share a picture and want other things to be seen in it.
+        ValueError: two samples share a picture and want other things to be seen in it, or the share is none.
     """
 
-    def __init__(self, model: PreTrainedModel | PeftModel, processor: ProcessorMixin, rows: list[dict]):
+    def __init__(
+        self, model: PreTrainedModel | PeftModel, processor: ProcessorMixin, rows: list[dict], hidden_share: float = 0.0
+    ):
+        if not 0 <= hidden_share <= 1:
+            raise ValueError(f"the share of pictures to hide in part lies in [0, 1], not {hidden_share}")
+        self.hidden_share = hidden_share
         base = model.get_base_model() if isinstance(model, PeftModel) else model
         self.tower, self.process = base.model.vision_tower, processor.image_processor
         self.exchange = Exchange(imagenet_classifier(), self._means(rows[:STATISTICS_OF]))
@@ -157,14 +171,21 @@ class Exchanging:
     @torch.no_grad()
     def _see(self, tower, arguments, output):
         """Called with every batch of pictures and the tower's output, of shape (pictures, channels, rows, columns)."""
-        changes = [self.wanted.get(picture_key(picture), ()) for picture in arguments[0]]
+        keys = [picture_key(picture) for picture in arguments[0]]
         seen = output.last_hidden_state
         features = seen.flatten(2).transpose(1, 2).float().cpu().numpy().copy()
-        for picture, wanted in zip(features, changes, strict=True):
-            for positions, shares in wanted:
+        for picture, key in zip(features, keys, strict=True):
+            for positions, shares in self.wanted.get(key, ()):
                 picture[positions] = self.exchange(picture[positions], shares)
+            picture[~self._shown(key, len(picture))] = 0.0
         output.last_hidden_state = torch.from_numpy(features).transpose(1, 2).reshape(seen.shape).to(seen)
         return output
+
+    def _shown(self, key: bytes, count: int) -> np.ndarray:
+        """Which of a picture's positions are seen, always the same ones of one picture; bool (count,)."""
+        rng = np.random.default_rng(list(key))
+        hides = rng.random() < self.hidden_share
+        return rng.random(count) >= (MOST_HIDDEN * rng.random() if hides else 0.0)
 
     @torch.inference_mode()
     def _means(self, rows: list[dict], batch_size: int = 32) -> np.ndarray:
@@ -194,6 +215,8 @@ def main() -> int:
     parser.add_argument("out", type=Path, help="folder for the table")
     text = "share of questions about the main object that are exchanged (default: %(default)s)"
     parser.add_argument("--share", type=float, default=SHARE, help=text)
+    text = "share of the other questions that are exchanged (default: %(default)s)"
+    parser.add_argument("--others", type=float, default=0.0, help=text)
     parser.add_argument("--seed", type=int, default=0, help="what is drawn (default: %(default)s)")
     options = parser.parse_args()
     try:

@@ -58,6 +58,9 @@ class SFTArguments(StageArguments):
     answer: Literal["words", "index"] = field(
         default="index", metadata={"help": "how the target 'answer' names an option; in chains, as they were written"}
     )
+    hidden_share: float = field(
+        default=0.0, metadata={"help": "share of pictures hidden in part, among samples of training.exchanged"}
+    )
 
 
 def sft_dataset(rows: list[dict], arguments: SFTArguments) -> Dataset:
@@ -105,7 +108,7 @@ def main() -> None:
         checkpoint = finished_checkpoint(training.output_dir)
         processor = load_processor(config.model_name_or_path)
         model = load_model(config, arguments.adapter, checkpoint, arguments.train_vision)
-        show_exchanged(model, processor, rows)
+        show_exchanged(model, processor, rows, arguments.hidden_share)
         trainer = Trainer(
             model, args=training, train_dataset=sft_dataset(rows, arguments), processing_class=processor, run=run
         )

@@ -180,10 +180,18 @@ def load_model(
     return model
 
 
-def show_exchanged(model: PreTrainedModel | PeftModel, processor: ProcessorMixin, rows: list[dict]) -> None:
-    """Have the model see what samples of ``training.exchanged`` are about, if there are any."""
+def show_exchanged(
+    model: PreTrainedModel | PeftModel, processor: ProcessorMixin, rows: list[dict], hidden_share: float = 0.0
+) -> None:
+    """Have the model see what samples of ``training.exchanged`` are about, if there are any.
+
+    Raises:
+        ValueError: pictures are to be hidden in part, which is done to such samples alone.
+    """
     if any("exchanged" in row for row in rows):
-        Exchanging(model, processor, rows)
+        Exchanging(model, processor, rows, hidden_share)
+    elif hidden_share:
+        raise ValueError("pictures are hidden in part among samples of training.exchanged: leave hidden_share out")
 
 
 def _holds_weights(folder: str) -> bool:
