@@ -94,7 +94,7 @@ def test_other_questions_are_exchanged_where_it_is_asked_for(samples, tmp_path):
     shutil.copytree(samples, tmp_path / "garments")
     table = tmp_path / "garments/samples.jsonl"
     rows = [json.loads(line) for line in table.read_text().splitlines()]
-    table.write_text("".join(json.dumps(row | {"kind": "garment"}) + "\n" for row in rows))
+    table.write_text("".join(json.dumps(row | {"kind": "garment", "thing": "longsleeve"}) + "\n" for row in rows))
 
     def exchanged_of(others: float) -> list[bool]:
         exchange_samples(tmp_path / "garments", tmp_path / f"{others}", others=others)

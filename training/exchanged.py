@@ -45,8 +45,9 @@ class Exchanger:
     """Makes rows about things that their pictures do not show."""
 
     def __init__(self):
-        vocabulary = [thing for thing in read_things().values() if thing.group == "object"]
+        vocabulary = read_things().values()
         self.right = {thing.name: thing.right for thing in vocabulary}
+        self.names = sorted({thing.name for thing in vocabulary if thing.group == "object"})
         self.things, self.classes = class_things(), Classes()
 
     def __call__(self, row: dict, rng: np.random.Generator) -> dict:
@@ -77,8 +78,10 @@ class Exchanger:
         names, classes, corners = self.classes.corners(rng)
         places, options = [PLACES[corner] for corner in corners], list(PLACES)
         if kind == "which":
-            visible = set().union(*(self.right[name] for name in [*names, row["thing"]]))
-            options = list(options_with(rng, names[0], [name for name in sorted(self.right) if name not in visible]))
+            # The corners in between still show what the picture does.
+            there = [*names, row["thing"], *row["others"]]
+            visible = set(there).union(*(self.right.get(name, ()) for name in there))
+            options = list(options_with(rng, names[0], [name for name in self.names if name not in visible]))
         exchanged = [{"place": at, "shares": [(number, 1.0)]} for at, number in zip(places, classes, strict=True)]
         asked = {"thing": names[0], "others": names[1:], "place": places[0], "options": options, "exchanged": exchanged}
         return classes[0], asked
