@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait as wait_for_end
 from pathlib import Path
@@ -126,37 +126,15 @@ def run_jobs(
     sweep(table.parent)
     done = _settle(table, count, key, rows_each, lambda row: _is_made(row, table.parent, files))
     missing = (job for number, job in enumerate(jobs) if not done[number])
-    workers = workers or _cores()
-    waiting = set()
-    # Spawned, not forked: a fork inherits OpenCV's thread pool without its threads, and waits for them for ever.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker, initargs=(start,))
     with (
-        pool,
         table.open("a") as rows,
         tqdm(total=count, initial=done.count(1), desc=description, unit=" photos") as bar,
+        closing(in_processes(work, missing, workers, start)) as made,
     ):
-
-        def record(most_waiting: int) -> None:
-            nonlocal waiting
-            while len(waiting) > most_waiting:
-                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    rows.write("".join(json.dumps(row) + "\n" for row in future.result()))
-                rows.flush()
-                bar.update(len(finished))
-
-        try:
-            for job in missing:
-                waiting.add(pool.submit(work, job))
-                record(most_waiting=4 * workers)
-            record(most_waiting=0)
-        except BrokenProcessPool as error:
-            raise StoppedError(
-                "a worker process was killed, perhaps for want of memory, which fewer --workers need less of; "
-                "the same command goes on from here"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for found in made:
+            rows.write("".join(json.dumps(row) + "\n" for row in found))
+            rows.flush()
+            bar.update()
     return _settle(table, count, key, rows_each, lambda row: True)
 
 
@@ -168,6 +146,43 @@ def read_table(table: Path) -> Iterator[dict]:
                 row = _parse(line)
                 if row is not None:
                     yield row
+
+
+def in_processes(
+    work: Callable[[Any], Any],
+    jobs: Iterable[Any],
+    workers: int | None = None,
+    start: Callable[[], None] | None = None,
+) -> Iterator[Any]:
+    """What is made of every job, as it comes; the arguments are those of `run_jobs`. To be closed if it is left early.
+
+    Raises:
+        StoppedError: a worker was killed.
+    """
+    workers = workers or cores()
+    waiting = set()
+    # Spawned, not forked: a fork inherits OpenCV's thread pool without its threads, and waits for them for ever.
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker, initargs=(start,)) as pool:
+
+        def finished(most_waiting: int) -> Iterator[Any]:
+            nonlocal waiting
+            while len(waiting) > most_waiting:
+                ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    yield future.result()
+
+        try:
+            for job in jobs:
+                waiting.add(pool.submit(work, job))
+                yield from finished(4 * workers)
+            yield from finished(0)
+        except BrokenProcessPool as error:
+            raise StoppedError(
+                "a worker process was killed, perhaps for want of memory, which fewer --workers need less of; "
+                "the same command goes on from here"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _start_worker(start: Callable[[], None] | None) -> None:
@@ -185,8 +200,9 @@ def end_with_parent() -> None:
     os._exit(1)
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _settle(table: Path, count: int, key: str, rows_each: int, keep: Callable[[dict], bool]) -> bytearray:

@@ -148,13 +148,11 @@ def base(made, tmp_path) -> Path:
     return tmp_path / "base"
 
 
-def test_a_model_sees_classes_where_a_row_says(samples, monkeypatch):
+def a_model_that_sees(rows: list[dict]) -> tuple:
+    """A model with its processor, and a function that gives the tower's features of the rows' pictures."""
     torch.manual_seed(0)
     tokenizer = build_tokenizer([])
     model, processor = build_model(tokenizer, hidden=64, layers=1).eval(), build_processor(tokenizer)
-    first, second, third = read_samples(samples, 3)
-    shown = [{"place": "top left", "shares": [[3, 1.0]]}, {"place": "bottom right", "shares": [[5, 1.0]]}]
-    rows = [first | {"exchanged": shown}, second, third | {"exchanged": [{"place": "", "shares": [[7, 1.0]]}]}]
     pictures = processor.image_processor([read_picture(row["image"]) for row in rows], return_tensors="pt")
 
     def see() -> np.ndarray:
@@ -162,6 +160,14 @@ def test_a_model_sees_classes_where_a_row_says(samples, monkeypatch):
             seen = model.model.vision_tower(pictures["pixel_values"]).last_hidden_state
         return seen.flatten(2).transpose(1, 2).numpy()
 
+    return model, processor, see
+
+
+def test_a_model_sees_classes_where_a_row_says(samples, monkeypatch):
+    first, second, third = read_samples(samples, 3)
+    shown = [{"place": "top left", "shares": [[3, 1.0]]}, {"place": "bottom right", "shares": [[5, 1.0]]}]
+    rows = [first | {"exchanged": shown}, second, third | {"exchanged": [{"place": "", "shares": [[7, 1.0]]}]}]
+    model, processor, see = a_model_that_sees(rows)
     before = see()
     exchanging = Exchanging(model, processor, rows)
     monkeypatch.setattr(exchanging, "exchange", lambda features, shares: np.full_like(features, *shares))
@@ -174,18 +180,9 @@ def test_a_model_sees_classes_where_a_row_says(samples, monkeypatch):
 
 
 def test_a_share_of_the_pictures_is_hidden_in_part(samples):
-    torch.manual_seed(0)
-    tokenizer = build_tokenizer([])
-    model, processor = build_model(tokenizer, hidden=64, layers=1).eval(), build_processor(tokenizer)
     rows = read_samples(samples)
     rows[0] |= {"exchanged": []}
-    pixels = processor.image_processor([read_picture(row["image"]) for row in rows], return_tensors="pt")
-
-    def see() -> np.ndarray:
-        with torch.no_grad():
-            seen = model.model.vision_tower(pixels["pixel_values"]).last_hidden_state
-        return seen.flatten(2).transpose(1, 2).numpy()
-
+    model, processor, see = a_model_that_sees(rows)
     before = see()
     Exchanging(model, processor, rows, hidden_share=0.5)
     seen = see()

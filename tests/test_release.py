@@ -134,7 +134,8 @@ def test_the_card_says_what_was_measured(made):
     assert re.search(r"\| accuracy, degraded \| 0\.250 \[0\.000, 0\.750\] p \d\.\d{3} \|", control)
     making = "python -m training.synthesize CORPUS data/train --count 12345\n"
     making += "python -m training.sft --config x.yaml \\\n    --target chain"
-    assert f"12345 samples were drawn from the training pictures. Two CPU cores, no GPU:\n\n```\n{making}\n```" in card
+    assert "The base learned from 12345 samples that were drawn from the training pictures." in card
+    assert f"Two CPU cores, no GPU:\n\n```\n{making}\n```" in card
     assert "```\npython -m training.evaluate\n```" in card
     for licence in ("Apache-2.0", "CC0", "GPL-2", "not stated", "free licences", "MIT"):
         assert licence in card

@@ -235,7 +235,7 @@ def test_a_corpus_is_degraded_by_the_published_protocol(corpus, tmp_path):
 
 def test_a_row_that_is_not_whole_and_a_limit_that_is_no_number_are_named(tmp_path):
     (tmp_path / "samples.jsonl").write_text('{"id": 0, "image": "a.png", "clean": null}\n{"id": 1, "ima')
-    with pytest.raises(ValueError, match=r"samples\.jsonl, line 2 is no whole row: '{\"id\": 1, \"ima'"):
+    with pytest.raises(ValueError, match=r"samples\.jsonl, line 2: not a JSON object: '{\"id\": 1, \"ima'"):
         read_samples(tmp_path)
     for limit in (0, -1):
         with pytest.raises(ValueError, match=f"a limit is at least 1, not {limit}"):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from training.written import whole_rows
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 SPLITS = ("train", "development", "validation")
 DEVELOPMENT_SHARE = 0.05
@@ -99,11 +101,7 @@ def read_corpus(folder: Path, split: str) -> list[Picture]:
 def _from_tables(folder: Path, tables: list[Path], things: dict) -> list[Picture]:
     pictures, phrases = [], read_descriptions()
     for table in tables:
-        for number, line in enumerate(table.read_text().splitlines(), 1):
-            try:
-                row = json.loads(line)
-            except ValueError:
-                raise ValueError(f"{table}, line {number}: not a JSON object: {line[:80]!r}") from None
+        for number, row in whole_rows(table):
             if "image" not in row:
                 raise ValueError(f"{table}, line {number}: a row needs an 'image', this one has {sorted(row)}")
             cutout = "category" in row

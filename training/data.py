@@ -1,8 +1,7 @@
 """Samples read back for training: pictures as tensors, recipes as targets."""
 
 import hashlib
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from degradations import REGISTRY, Recipe
 from degradations.jobs import read_table
+from training.written import whole_rows
 
 TYPES = list(REGISTRY)
 
@@ -31,7 +31,7 @@ def read_samples(folder: Path, limit: int | None = None, exchanged: bool = False
     if not table.exists():
         raise ValueError(f"{folder} holds no samples.jsonl; make it with python -m training.synthesize")
     _check_limit(limit)
-    rows = [row for row in _whole_rows(table) if "error" not in row][:limit]
+    rows = [row for _, row in whole_rows(table) if "error" not in row][:limit]
     if not exchanged and any("exchanged" in row for row in rows):
         raise ValueError(
             f"{folder} asks about what its pictures do not show, for training.sft and training.grpo alone: "
@@ -46,16 +46,6 @@ def read_samples(folder: Path, limit: int | None = None, exchanged: bool = False
         if "more_images" in row:
             row["more_images"] = [str(folder / path) for path in row["more_images"]]
     return rows
-
-
-def _whole_rows(table: Path) -> Iterator[dict]:
-    for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            yield json.loads(line)
-        except ValueError:
-            raise ValueError(
-                f"{table}, line {number} is no whole row: {line[:80]!r}; where its run was killed, start that again"
-            ) from None
 
 
 def _check_limit(limit: int | None) -> None:

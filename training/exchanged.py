@@ -31,7 +31,7 @@ from training.embedded import imagenet_classifier
 from training.exchange import KINDS, QUARTERS, WHOLE, Classes, Exchange, class_things
 from training.questions import PLACES, WORDING, options_with
 
-SHARE = 0.75
+SHARE, OTHERS = 0.75, 0.0
 MOST_HIDDEN = 0.9
 """Share of a picture's positions that are hidden at most; what was done to it can still be told."""
 STATISTICS_OF = 2000
@@ -87,7 +87,7 @@ class Exchanger:
         return classes[0], asked
 
 
-def exchange_samples(samples: Path, out: Path, share: float = SHARE, others: float = 0.0, seed: int = 0) -> Path:
+def exchange_samples(samples: Path, out: Path, share: float = SHARE, others: float = OTHERS, seed: int = 0) -> Path:
     """Write the table of a folder's samples with some of them exchanged; returns its path.
 
     Args:
@@ -180,15 +180,16 @@ class Exchanging:
         for picture, key in zip(features, keys, strict=True):
             for positions, shares in self.wanted.get(key, ()):
                 picture[positions] = self.exchange(picture[positions], shares)
-            picture[~self._shown(key, len(picture))] = 0.0
+            picture[self._hidden(key, len(picture))] = 0.0
         output.last_hidden_state = torch.from_numpy(features).transpose(1, 2).reshape(seen.shape).to(seen)
         return output
 
-    def _shown(self, key: bytes, count: int) -> np.ndarray:
-        """Which of a picture's positions are seen, always the same ones of one picture; bool (count,)."""
-        rng = np.random.default_rng(list(key))
-        hides = rng.random() < self.hidden_share
-        return rng.random(count) >= (MOST_HIDDEN * rng.random() if hides else 0.0)
+    def _hidden(self, key: bytes, count: int) -> np.ndarray:
+        """Which of a picture's positions nobody sees, always the same ones of one picture; bool (count,)."""
+        rng = np.random.default_rng(list(key)) if self.hidden_share else None
+        if rng is None or rng.random() >= self.hidden_share:
+            return np.zeros(count, bool)
+        return rng.random(count) < MOST_HIDDEN * rng.random()
 
     @torch.inference_mode()
     def _means(self, rows: list[dict], batch_size: int = 32) -> np.ndarray:
@@ -219,7 +220,7 @@ def main() -> int:
     text = "share of questions about the main object that are exchanged (default: %(default)s)"
     parser.add_argument("--share", type=float, default=SHARE, help=text)
     text = "share of the other questions that are exchanged (default: %(default)s)"
-    parser.add_argument("--others", type=float, default=0.0, help=text)
+    parser.add_argument("--others", type=float, default=OTHERS, help=text)
     parser.add_argument("--seed", type=int, default=0, help="what is drawn (default: %(default)s)")
     options = parser.parse_args()
     try:

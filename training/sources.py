@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 from datasets import Dataset, DatasetDict, Image, List, load_dataset, load_from_disk
@@ -16,6 +15,7 @@ from datasets import Dataset, DatasetDict, Image, List, load_dataset, load_from_
 from training import formats
 from training.annotations import read_annotation
 from training.formats import FORMATS, Record
+from training.written import whole_rows
 
 INFO = "dataset_info.json"
 ON_DISK = ("dataset_dict.json", "state.json")
@@ -47,7 +47,7 @@ def is_corpus(source: str) -> bool:
     if not folder.is_dir() or (folder / INFO).exists() or _is_datasets(folder):
         return False
     tables = sorted(folder.glob("*.jsonl"))
-    return not tables or not _format_of(next(iter(_read_lines(tables[0], 1)), {}))
+    return not tables or not _format_of(next((row for _, row in whole_rows(tables[0], 1)), {}))
 
 
 def open_source(
@@ -183,7 +183,7 @@ def _read(path: Path, split: str | None) -> Sequence[dict] | Dataset:
     if split:
         raise ValueError(f"--split chooses among a dataset's splits, and {path} has none; leave it out")
     if path.suffix == ".jsonl":
-        return _read_lines(path)
+        return [row for _, row in whole_rows(path)]
     if path.suffix == ".json":
         records = _read_json(path)
         if isinstance(records, list) and all(isinstance(record, dict) for record in records):
@@ -197,20 +197,6 @@ def _read_json(path: Path) -> object:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is no JSON in UTF-8: {error}") from error
-
-
-def _read_lines(path: Path, most: int | None = None) -> list[dict]:
-    records = []
-    with path.open("rb") as lines:
-        for number, line in enumerate(islice(lines, most), 1):
-            try:
-                record = json.loads(line)
-            except ValueError:
-                record = None
-            if not isinstance(record, dict):
-                raise ValueError(f"{path}, line {number}: not a JSON object: {line[:80].decode(errors='replace')!r}")
-            records.append(record)
-    return records
 
 
 def _load(name: str, config: str | None, split: str | None) -> Dataset:

@@ -1,10 +1,12 @@
-"""The tables that ``training.write`` fills row by row, so that a kill loses nothing that was written or paid."""
+"""Tables: those that ``training.write`` fills row by row, so that a kill loses nothing that was written or paid; and
+those of anybody, of which every row has to be whole."""
 
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from json import dumps
+from itertools import islice
+from json import dumps, loads
 from pathlib import Path
 
 from degradations.jobs import read_table
@@ -25,6 +27,24 @@ def appending(table: Path) -> Iterator[Callable[[dict], None]]:
             file.flush()
 
         yield append
+
+
+def whole_rows(table: Path, most: int | None = None) -> Iterator[tuple[int, dict]]:
+    """The rows of a JSON Lines file, or its first ones, each with the number of its line.
+
+    Raises:
+        ValueError: a line is no JSON object; the text says which.
+    """
+    with table.open("rb") as lines:
+        for number, line in enumerate(islice(lines, most), 1):
+            try:
+                row = loads(line)
+            except ValueError:
+                row = None
+            if not isinstance(row, dict):
+                found = line.rstrip(b"\r\n")[:80].decode(errors="replace")
+                raise ValueError(f"{table}, line {number}: not a JSON object: {found!r}")
+            yield number, row
 
 
 @dataclass

@@ -1,26 +1,21 @@
 """Recoveries measured on photos: clean, and under every type at the published strengths, by several processes."""
 
-import os
 import statistics
-import threading
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from collections.abc import Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
 from tqdm import tqdm
 
 from degradations import COPIES, Recipe, degrade
-from degradations.jobs import StoppedError, end_with_parent, read_table
+from degradations.jobs import cores, in_processes, read_table
 from demo.recovery.attempt import Recovery
 from demo.recovery.measures import Quality, as_tensor, measure
 from demo.recovery.network import WEIGHTS
@@ -126,12 +121,13 @@ def measure_all(
         if wanted:
             # By its name, so that a photo is degraded alike among many and among few.
             jobs.append(Job(photo.path, zlib.crc32(photo.path.name.encode()), wanted))
-    workers = min(workers or _cores(), len(jobs))
-    made = _in_processes if workers > 1 else _here
+    workers = min(workers or cores(), len(jobs))
+    bench = recoveries, encoder, size
+    here = map(Bench(*bench), jobs) if workers == 1 else None
     with (
         appending(table) as append,
         tqdm(total=len(photos), initial=len(photos) - len(jobs), unit=" photos") as bar,
-        closing(made(jobs, workers, (recoveries, encoder, size))) as found,
+        nullcontext(here) if here else closing(in_processes(_work, jobs, workers, partial(_begin, *bench))) as found,
     ):
         for rows in found:
             for row in rows:
@@ -145,39 +141,17 @@ def _told(quality: Quality) -> dict[str, float | None]:
     return {"psnr": quality.capped, "ssim": quality.ssim, "semantic": quality.semantic}
 
 
-def _here(jobs: Sequence[Job], workers: int, bench: tuple) -> Iterator[list[dict]]:
-    yield from map(Bench(*bench), jobs) if jobs else ()
+_bench: Bench | None = None  # one per worker process, made by _begin
 
 
-_bench: Bench | None = None  # one per worker process, made by _start_worker
-
-
-def _start_worker(bench: tuple) -> None:
+def _begin(*bench) -> None:
     global _bench
-    threading.Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    cv2.setNumThreads(1)
     _bench = Bench(*bench)
 
 
 def _work(job: Job) -> list[dict]:
     return _bench(job)
-
-
-def _in_processes(jobs: Sequence[Job], workers: int, bench: tuple) -> Iterator[list[dict]]:
-    # Spawned, not forked: a fork inherits OpenCV's thread pool without its threads.
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker, initargs=(bench,)) as pool:
-        try:
-            for future in as_completed([pool.submit(_work, job) for job in jobs]):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise StoppedError("a worker process was killed; the same command goes on from here") from error
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # --- speed and size ---
@@ -187,7 +161,7 @@ def seconds_of(recovery: Recovery) -> float:
     """Median time that a picture of 256×256 takes on all cores, in seconds."""
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (TIMED_SIDE, TIMED_SIDE, 3), np.uint8))
     before, taken = torch.get_num_threads(), []
-    torch.set_num_threads(_cores())
+    torch.set_num_threads(cores())
     try:
         for _ in range(1 + TIMED):  # the first one warms up
             begin = time.perf_counter()
