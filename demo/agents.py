@@ -10,8 +10,7 @@ from importlib.util import find_spec
 
 import gradio as gr
 
-YES = ("1", "true", "yes", "on")
-NO = ("", "0", "false", "no", "off")
+from demo import settings
 
 
 class NoMcpError(RuntimeError):
@@ -36,10 +35,10 @@ def wanted(arguments: argparse.Namespace, environ=os.environ) -> bool:
     """
     chosen = arguments.mcp
     if chosen is None:
-        said = environ.get("DEMO_MCP", "").strip().lower()
-        if said not in (*YES, *NO):
-            raise NoMcpError(f"DEMO_MCP is {said!r}; give 1 or 0")
-        chosen = said in YES
+        try:
+            chosen = bool(settings.yes_or_no("DEMO_MCP", environ.get("DEMO_MCP")))
+        except ValueError as error:
+            raise NoMcpError(str(error)) from error
     if chosen and find_spec("mcp") is None:
         raise NoMcpError(
             "Tools for agents need the package mcp, which is not installed: run 'pip install -r requirements-mcp.txt' "

@@ -96,6 +96,12 @@ def read_answer(text: str, options: list[str], by_index: bool = False) -> int | 
     return None
 
 
+def meant(text: str, options: list[str], by_index: bool = False) -> str:
+    """The option that an answer means, in the option's words; the answer as it is where it means none."""
+    choice = read_answer(text, options, by_index)
+    return text if choice is None else options[choice]
+
+
 def _plain(text: str) -> str:
     return " ".join(text.lower().split()).strip(" .\"'`*")
 

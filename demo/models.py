@@ -97,6 +97,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("baseline", "checkpoint that answers directly")
     add("adapter", "LoRA adapter on the degradation-aware side")
     add("prompt_file", "the degradation-aware side's prompt, with {question} in it")
+    text = "the degradation-aware side answers by the option's index: where options are numbers, 2 is an index"
+    add("by_index", text, action=argparse.BooleanOptionalAction, default=None)
 
 
 def spec_from(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Spec:
@@ -105,10 +107,17 @@ def spec_from(args: argparse.Namespace, environ: Mapping[str, str] = os.environ)
     With no choice at all it is `settings.PRESET_WITH_GPU` where there is CUDA or ZeroGPU and its checkpoints can be
     had, otherwise `settings.PRESET_WITHOUT_GPU`.
 
+    Whether it answers by the option's index follows from the checkpoint where nothing is said.
+
     Raises:
-        ValueError: an unknown preset, or a prompt file that is not there or has no ``{question}``.
+        ValueError: an unknown preset, a prompt file that is not there or has no ``{question}``, or a switch that is
+            neither yes nor no.
     """
     chosen = {name: getattr(args, name) or environ.get(variable) for name, variable in settings.ENVIRONMENT.items()}
+    if args.by_index is None:
+        chosen["by_index"] = settings.yes_or_no(settings.ENVIRONMENT["by_index"], chosen["by_index"])
+    else:
+        chosen["by_index"] = args.by_index
     preset, model = chosen["preset"], chosen["model"]
     if preset and preset not in settings.PRESETS:
         raise ValueError(f"there is no preset {preset!r}; there are {', '.join(settings.PRESETS)}")
@@ -116,13 +125,15 @@ def spec_from(args: argparse.Namespace, environ: Mapping[str, str] = os.environ)
         spec = settings.PRESETS[preset or default_preset()]
     else:
         spec = Spec("custom", baseline=model, robust=model)
-    # An adapter belongs to the checkpoint that it was made for, and so does how it answers.
+    # An adapter belongs to the checkpoint that it was made for.
     if model and model != spec.robust:
-        spec = replace(spec, robust=model, adapter=None, by_index=False)
+        spec = replace(spec, robust=model, adapter=None)
     parts = {name: chosen[name] for name in ("baseline", "adapter", "prompt_file") if chosen[name]}
     if chosen["baseline"] and chosen["adapter"] and not model:
         parts["robust"] = chosen["baseline"]
     spec = replace(spec, **parts)
+    by_index = chosen["by_index"]
+    spec = replace(spec, by_index=spec.robust in settings.BY_INDEX if by_index is None else by_index)
     if spec not in settings.PRESETS.values():
         spec = replace(spec, name="custom")
         read_prompt(spec)

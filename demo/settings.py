@@ -71,6 +71,9 @@ PRESETS = {
     )
 }
 
+BY_INDEX = frozenset(spec.robust for spec in PRESETS.values() if spec.by_index)
+"""Checkpoints that answer by the option's index, also where no preset names them."""
+
 PRESET_WITHOUT_GPU = "embedded"
 PRESET_WITH_GPU = "robust-r1"
 """The default with CUDA or ZeroGPU and a Hub that answers."""
@@ -81,8 +84,25 @@ ENVIRONMENT = {
     "baseline": "DEMO_BASELINE",
     "adapter": "DEMO_ADAPTER",
     "prompt_file": "DEMO_PROMPT_FILE",
+    "by_index": "DEMO_BY_INDEX",
 }
 """The environment variable for each of the command line's choices; the command line comes first."""
+
+YES = ("1", "true", "yes", "on")
+NO = ("0", "false", "no", "off")
+
+
+def yes_or_no(name: str, said: object) -> bool | None:
+    """A switch as an environment variable or a table has it; None where nothing is said.
+
+    Raises:
+        ValueError: it is neither; the text has the name.
+    """
+    word = str("" if said is None else said).strip().lower()
+    if word not in ("", *YES, *NO):
+        raise ValueError(f"{name} is {said!r}; give 1 or 0")
+    return word in YES if word else None
+
 
 HUB_TIMEOUT_S = 3.0
 """How long the Hub may take to say that it has a checkpoint."""

@@ -11,8 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from degradations import Recipe, compare
-from demo.chain import parse_chain, read_answer
-from training.evaluation.extraction import chosen
+from demo.chain import meant, parse_chain, read_answer
 
 CountTokens = Callable[[list[str]], list[int]]
 """Texts -> how many tokens each has."""
@@ -94,16 +93,11 @@ def _accuracy(
     for text, truth, listed, reference in zip(texts, answer, options, chain or [""] * len(texts), strict=True):
         # What a number means is learned from the reference: where options are numbers, 2 may be the option that says 2
         # or, as in the published data, the one with that index.
-        meant = parse_chain(reference).answer
-        indexed = meant != truth and _by_index(meant, listed) == truth
-        said.append(_by_index(parse_chain(text).answer, listed) if indexed else parse_chain(text).answer)
+        written = parse_chain(reference).answer
+        indexed = written != truth and meant(written, listed, by_index=True) == truth
+        own = parse_chain(text).answer
+        said.append(meant(own, listed, by_index=True) if indexed else own)
     return [accuracy(*one) for one in zip(said, answer, options, strict=True)]
-
-
-def _by_index(answer: str, options: list[str]) -> str:
-    """The option that an answer means where a number is an index; the answer itself where it means none."""
-    found = chosen(answer, options, by_index=True)
-    return answer if found is None else options[found]
 
 
 def _format(texts: list[str], **_) -> list[float]:

@@ -3,7 +3,8 @@
 - `/annotate_batches` () -> a list of {`id`, `name`, `blind`, `items`, `waiting`}
 - `/annotate_next`, `/annotate_undo` (batch), `/annotate_back` (batch, item) -> an *item* or null: `id`, `number`,
   `key`, `question`, `options`, `picture`, `clean` and `recovered` (addresses), `predicted` {type: intensity}, `chain`,
-  `state`, `revision`, `verdict`, and unless the batch is blind `model`, `applied`, `answer`
+  `choice` (the index of the option that the chain's answer means, or null), `state`, `revision`, `verdict`, and unless
+  the batch is blind `model`, `applied`, `answer`
 - `/annotate_save` (item, verdict, revision), `/annotate_skip` (item, revision) -> {`revision`}; the verdict is JSON:
   `marks` {type: absent, weak, right or strong}, and optionally `intensities`, `missed` {type: intensity or null},
   `influence`, `reasoning`, `answer` (true or false), `correct_answer`, `comment`
@@ -133,8 +134,9 @@ def register(service: Service, pair: Pair) -> None:
 def _item(service: Service, task: Task | None) -> dict | None:
     if task is None:
         return None
-    hidden = {"model", "applied", "answer", "key"} if task.blind else set()
-    values = {name: value for name, value in vars(task).items() if name not in hidden}
+    # How an answer is read would tell models apart.
+    hidden = {"by_index", *(("model", "applied", "answer", "key") if task.blind else ())}
+    values = {name: value for name, value in vars(task).items() if name not in hidden} | {"choice": task.choice}
     values["predicted"] = dict(task.predicted)
     values["verdict"] = task.verdict.as_json() if task.verdict else None
     if not task.blind:

@@ -171,6 +171,7 @@ def _row(found: Found, picture: str, clean: str | None, recovered: str | None, w
         "model": None if found.chain is None else (found.model or "")[:NAME_LENGTH],
         "chain": found.chain,
         "predicted": None if found.chain is None else str(predicted_by(found.chain)),
+        "by_index": found.chain is not None and found.by_index,
     }
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, aliased
 
 from degradations import Recipe
 from demo.annotate.verdict import Verdict
+from demo.chain import parse_chain, read_answer
 from demo.store.database import Store
 from demo.store.tables import Batch, Item, Judgement, Seat, now
 from demo.texts import Text
@@ -32,7 +33,7 @@ class Task:
     Attributes:
         id, number: of the item, and its place in the batch.
         key, picture, clean, recovered, question, options: as in `demo.store.tables.Item`.
-        chain, predicted: the prediction.
+        chain, predicted, by_index: the prediction, and how its answer is read.
         model, applied, answer: None in a blind batch.
         blind: whether they are hidden.
         state, revision, verdict: what this annotator has said so far; open, 0 and None where nothing.
@@ -56,6 +57,12 @@ class Task:
     revision: int
     verdict: Verdict | None
     recovered: str | None = None
+    by_index: bool = False
+
+    @property
+    def choice(self) -> int | None:
+        """The index of the option that the prediction's answer means; None where it means none."""
+        return read_answer(parse_chain(self.chain).answer, list(self.options), self.by_index)
 
 
 @dataclass(frozen=True)
@@ -282,4 +289,5 @@ def _task(session: Session, item: Item, seat: Seat) -> Task:
         revision=seat.revision,
         verdict=None if said is None else Verdict.read(said, predicted),
         recovered=item.recovered,
+        by_index=item.by_index,
     )

@@ -21,7 +21,7 @@ from degradations.files import write_whole
 from demo.annotate.batches import Wanted
 from demo.annotate.pictures import Pictures
 from demo.annotate.verdict import QUESTIONS, Verdict, consensus
-from demo.chain import parse_chain
+from demo.chain import meant, parse_chain
 from demo.store.database import Store
 from demo.store.tables import Batch, Item, Judgement, Seat
 from demo.texts import Text
@@ -29,7 +29,7 @@ from demo.texts import Text
 FORMATS = ("jsonl", "csv", "zip")
 TABLE, ABOUT = "metadata.jsonl", "batch.json"
 PICTURES = "pictures"
-ITEM = ("key", "question", "options", "answer", "applied", "model", "chain", "predicted")
+ITEM = ("key", "question", "options", "answer", "applied", "model", "chain", "by_index", "predicted")
 """Columns that are the item's own."""
 SAID = ("absent", "weak", "right", "strong", "missed", *QUESTIONS, "correct_answer", "comment")
 """Columns of CSV for a verdict; an answer that is right is "yes", one that is not "no"."""
@@ -47,14 +47,15 @@ def rows(store: Store, batch: int) -> Iterator[dict]:
     - ``verdicts``: JSON text, a list of what `Verdict.read` takes with annotator, revision, at and seconds
     - ``corrected``: what most annotators say was done to the picture, as a recipe; None where it is not known
     - ``sound``: whether most find influence and reasoning sound and the answer right; None without a majority
-    - ``correct_answer``: the right answer as far as truth or annotators tell; None otherwise
+    - ``correct_answer``: the right answer as far as truth or annotators tell, an option by its text; None otherwise
     """
     for item, said in judged(store, batch):
         predicted = Recipe.parse(item.predicted or "")
         most = consensus((verdict for _, verdict in said), predicted)
         recipe = most.recipe if said else None
         sound = [getattr(most, name) for name in QUESTIONS]
-        answer = item.answer or (parse_chain(item.chain or "").answer if most.answer else most.correct_answer)
+        said_right = meant(parse_chain(item.chain or "").answer, item.options, item.by_index)
+        answer = item.answer or (said_right if most.answer else most.correct_answer)
         row = {"file_name": f"{PICTURES}/{item.picture}"}
         row |= {"clean_file_name": f"{PICTURES}/{item.clean}"} if item.clean else {}
         row |= {"recovered_file_name": f"{PICTURES}/{item.recovered}"} if item.recovered else {}

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from degradations import Recipe
 from degradations.files import SUFFIXES
+from demo import settings
 from demo.chain import parse_chain
 from demo.texts import Text
 
@@ -37,6 +38,7 @@ class Found:
         question, options, answer: "" and () where the source has none; answer is None where it is not known.
         applied: the recipe that the picture was degraded by, None where it is not known.
         model, chain: a prediction that the source brings along; None without.
+        by_index: whether that model answers by the option's index; a published one's name says so, too.
         verdicts: annotations that the source brings along, as `demo.annotate.exports` writes them.
     """
 
@@ -50,6 +52,7 @@ class Found:
     applied: Recipe | None = None
     model: str | None = None
     chain: str | None = None
+    by_index: bool = False
     verdicts: tuple[Mapping, ...] = field(default=(), repr=False)
 
 
@@ -106,6 +109,7 @@ def of_row(row: Mapping, table: str, number: int, here: set[str]) -> Found:
         verdicts = json.loads(row.get("verdicts") or "[]")
         if not all(isinstance(one, Mapping) for one in verdicts) or not all(isinstance(one, str) for one in options):
             raise ValueError(f"{options!r} {verdicts!r}"[:80])
+        by_index = settings.yes_or_no("by_index", row.get("by_index"))
     except (TypeError, ValueError) as error:
         raise ValueError(Text("annotate.row-value", **where, cause=str(error))) from error
     texts = {name: row.get(name) for name in ("question", "answer", "model", "chain")}
@@ -124,6 +128,7 @@ def of_row(row: Mapping, table: str, number: int, here: set[str]) -> Found:
         applied=applied,
         model=texts["model"] if texts["chain"] else None,
         chain=texts["chain"],
+        by_index=texts["model"] in settings.BY_INDEX if by_index is None else by_index,
         verdicts=tuple(verdicts),
     )
 

@@ -19,7 +19,7 @@ from demo.vote.box import BACKUP
 
 PARQUET = ".parquet"
 _COLUMNS = {"picture": ("image", "images", "file"), "options": ("options", "choices")}
-_PASSED_ON = ("question", "answer", "recipe", "applied", "model", "chain", "key", "verdicts")
+_PASSED_ON = ("question", "answer", "recipe", "applied", "model", "chain", "by_index", "key", "verdicts")
 
 
 class NoDatasetError(ValueError):
@@ -82,7 +82,7 @@ def _unpack(root: Path, bounds: Bounds) -> None:
                     path = f"unpacked/{count:06d}"
                     (root / path).parent.mkdir(exist_ok=True)
                     (root / path).write_bytes(content)
-                    line = {name: row[name] for name in _PASSED_ON if isinstance(row.get(name), str)}
+                    line = {name: row[name] for name in _PASSED_ON if isinstance(row.get(name), str | bool)}
                     options = next((row[name] for name in _COLUMNS["options"] if row.get(name)), None)
                     line |= {"file_name": path} | ({"options": options} if options else {})
                     table.write(json.dumps({"key": path, **line}) + "\n")

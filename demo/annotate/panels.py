@@ -8,7 +8,7 @@ from html import escape
 from degradations import COPIES, REGISTRY
 from demo.annotate.desk import Progress, Task
 from demo.annotate.verdict import MARKS, MOST_CHARACTERS, QUESTIONS, Verdict
-from demo.chain import parse_chain, read_answer
+from demo.chain import parse_chain
 from demo.markup import chips, empty, number, paragraph, remark, stage_class, type_name
 from demo.texts import Text, both, shown
 
@@ -189,6 +189,8 @@ def _chain(task: Task, said: Verdict) -> str:
             for code, meaning in (("yes", True), ("no", False), ("open", None))
         )
         body = paragraph(text) or f'<p class="remark">{shown("annotate.unsaid")}</p>'
+        if name == "answer" and task.choice is not None and task.options[task.choice] != text.strip():
+            body += remark(Text("annotate.means", option=task.options[task.choice]))
         right = _correct(task, said) if name == "answer" else ""
         parts.append(
             f'<fieldset class="said-by-model" data-question="{name}"><legend><kbd>{key}</kbd> '
@@ -204,9 +206,8 @@ def _chain(task: Task, said: Verdict) -> str:
 
 def _is_true(answer: str, task: Task) -> bool:
     """Whether an answer is the known right one."""
-    options = list(task.options)
-    if task.answer in options:
-        return read_answer(answer, options) == options.index(task.answer)
+    if task.answer in task.options:
+        return task.choice == task.options.index(task.answer)
     return answer.strip().lower() == task.answer.strip().lower()
 
 

@@ -66,7 +66,7 @@ def predict(
                         raise ValueError(Text("annotate.model-failed", cause=event.error))
                     if event.done and event.stats and event.stats.stop_reason != "stopped":
                         item, chain = items[event.picture], texts[event.picture]
-                        _keep(batches, item, chain, str(side.label), recovered[event.picture])
+                        _keep(batches, item, chain, str(side.label), event.by_index, recovered[event.picture])
                         done, told = done + 1, 0.0
                 if time.monotonic() - told >= settings.UPDATE_S:
                     told = time.monotonic()
@@ -97,8 +97,9 @@ def _together(items: Sequence[Item]) -> Iterator[tuple[str, list[Item]]]:
             yield question, group[first : first + settings.SWEEP_BATCH]
 
 
-def _keep(batches: Batches, item: Item, chain: str, model: str, recovered: Image.Image | None) -> None:
+def _keep(batches: Batches, item: Item, chain: str, model: str, by_index: bool, recovered: Image.Image | None) -> None:
     values = {"chain": chain, "predicted": str(predicted_by(chain)), "model": model[:NAME_LENGTH]}
+    values["by_index"] = by_index
     if recovered is not None:
         values["recovered"] = batches.pictures.keep(files.encode(recovered, "png"))
     with batches.store.writing() as session:

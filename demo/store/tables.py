@@ -6,7 +6,19 @@ even their own from another window, are overwritten unseen. A seat says which re
 
 from datetime import UTC, datetime
 
-from sqlalchemy import JSON, DateTime, Float, ForeignKey, Index, Integer, String, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    false,
+)  # fmt: skip
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 NAME_LENGTH = 100
@@ -70,6 +82,7 @@ class Item(Base):
         model: whose prediction it is; None until there is one, and so are chain and predicted.
         chain: all that the model wrote.
         predicted: the recipe that it names.
+        by_index: whether a number that is its whole answer is an option's index, `demo.settings.Spec`.
     """
 
     __tablename__ = "items"
@@ -88,6 +101,7 @@ class Item(Base):
     chain: Mapped[str | None] = mapped_column(Text)
     predicted: Mapped[str | None] = mapped_column(Text)
     recovered: Mapped[str | None] = mapped_column(String(80))
+    by_index: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class Seat(Base):
