@@ -29,9 +29,9 @@ from demo.vote import endpoints as vote_endpoints
 from demo.vote.voting import Voting
 
 TOOLS = {
-    "degrade_photo", "compare_models", "run_sweep", "run_matrix", "record_run", "read_run", "draw_card", "make_link",
-    "open_link", "share_photo", "delete_shared_photo", "list_shared_photos", "remove_shared_photo", "ask_blind", "vote",
-    "vote_results", "export_votes",
+    "degrade_photo", "compare_models", "run_sweep", "run_matrix", "export_sweep", "export_matrix", "record_run",
+    "read_run", "draw_card", "make_link", "open_link", "share_photo", "delete_shared_photo", "list_shared_photos",
+    "remove_shared_photo", "ask_blind", "vote", "vote_results", "export_votes",
 }  # fmt: skip
 
 

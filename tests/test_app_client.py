@@ -1,5 +1,7 @@
 """The endpoints as another program uses them, on the running app with the shipped pair."""
 
+import csv
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -49,6 +51,13 @@ def test_names_and_parameters_are_the_promised_ones(client):
             "recovered",
         ],
         "/matrix": ["image", "question", "seed", "truth", "temperature", "max_new_tokens", "recovered"],
+        "/export_sweep": [
+            "image", "question", "what", "recipe", "steps", "seeds", "seed", "truth", "temperature", "max_new_tokens",
+            "recovered", "language",
+        ],
+        "/export_matrix": [
+            "image", "question", "seed", "truth", "temperature", "max_new_tokens", "recovered", "language",
+        ],
     }  # fmt: skip
 
 
@@ -172,6 +181,34 @@ def test_a_matrix_has_every_type_at_three_strengths(client):
     assert all(step["baseline"]["done"] and step["robust"]["done"] for step in last["steps"])
 
 
+def test_the_files_of_a_sweep_are_those_of_its_state(client):
+    asked = handle_file(CAT), QUESTION, "gaussian noise", "none", 3, 2, 7, "cat", 0.0, LONG, False, "zh"
+    *before, (state, table, raw, slide) = client.submit(*asked, api_name="/export_sweep")
+    assert before and all(list(files) == [None] * 3 for _, *files in before), "the files come last"
+    assert state["done"] and json.loads(Path(raw).read_text(encoding="utf-8")) == state
+    with Path(table).open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["robust_answer"] or None for row in rows] == [step["robust"]["answer"] for step in state["steps"]]
+    assert len(rows) == 1 + 2 * 2, "the clean picture, and two strengths by two seeds"
+    with Image.open(slide) as picture:
+        assert (picture.format, picture.size) == ("PNG", (1920, 1080))
+
+
+def test_the_files_of_a_matrix_have_every_type(client):
+    asked = handle_file(CAT), QUESTION, 0, "", 0.0, 3, False, "en"
+    *_, (state, table, raw, slide) = client.submit(*asked, api_name="/export_matrix")
+    assert json.loads(Path(raw).read_text(encoding="utf-8")) == state and state["kind"] == "matrix"
+    assert len(Path(table).read_text(encoding="utf-8-sig").splitlines()) == 2 + 3 * len(REGISTRY)
+    with Image.open(slide) as picture:
+        assert picture.size == (1920, 1080)
+
+
+def test_a_slide_in_a_language_that_is_not_there_is_refused_before_a_model_is_asked(client):
+    asked = handle_file(CAT), QUESTION, 0, "", 0.0, 3, False, "fr"
+    with pytest.raises(AppError, match="one of en, zh, not 'fr'"):
+        client.predict(*asked, api_name="/export_matrix")
+
+
 @pytest.mark.parametrize(
     "request_", [{"what": "sunshine"}, {"what": "recipe"}, {"steps": 1}, {"steps": 9**9}, {"seeds": 0}, {"truth": "x"}]
 )
@@ -223,6 +260,8 @@ def test_no_file_outside_of_the_uploads_is_served(app, path):
         ("compare", ("What?", "none", 0, 0.0, 3)),
         ("sweep", ("What?", "gaussian noise", "none", 2, 1, 0, "", 0.0, 3, False)),
         ("matrix", ("What?", 0, "", 0.0, 3, False)),
+        ("export_sweep", ("What?", "gaussian noise", "none", 2, 1, 0, "", 0.0, 3, False, "en")),
+        ("export_matrix", ("What?", 0, "", 0.0, 3, False, "en")),
     ],
 )
 def test_no_file_outside_of_the_uploads_is_read(app, endpoint, more, marked):

@@ -1,6 +1,5 @@
 """What the events of the tab Sweep do: a visitor's choices in, results as they come out."""
 
-import hashlib
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +9,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from degradations import Recipe, files
+from degradations import Recipe
 from demo import markup, photos, settings
 from demo.api import (
     Workbench,
@@ -69,12 +68,17 @@ def thumbnails(bench: Workbench, photo: Path, state: Mapping, folder: Path) -> l
     return [str(photos.save_once((*made, *one), folder, lambda one=one: small(*one))) for one in wanted]
 
 
+def cache() -> Path:
+    """Where thumbnails and exports lie: inside of Gradio's cache, which serves them and cleans them up."""
+    return Path(get_upload_folder()) / "sweeps"
+
+
 class Actions:
     """One method an event. The order of the returned values is that of the outputs in tab.py."""
 
     def __init__(self, bench: Workbench, examples: Sequence[Example]):
         self.bench, self.examples, self.running = bench, examples, Running()
-        self.cache = Path(get_upload_folder()) / "sweeps"
+        self.cache = cache()
 
     def subject(self, photo, question, options, *sliders):
         """subject"""
@@ -134,7 +138,7 @@ class Actions:
         return begin(self.bench, kind, what, recipe, steps, seeds, seed, asked, truth, bool(recovered))
 
     def _shown(self, photo: Path, run: Run, numbers: tuple, stop: threading.Event, language: str) -> Iterator[tuple]:
-        waiting = [gr.skip()] * 3
+        waiting = [gr.skip()] * len(exports.FORMATS)
         state = run.as_json()
         pictures = thumbnails(self.bench, photo, state, self.cache)
         for now in sweep(self.bench, photo, run, *numbers, stop):
@@ -147,17 +151,8 @@ class Actions:
                 panels.strip(state, pictures),
                 *waiting,
             )
-        yield *[gr.skip()] * 5, *self._files(state, pictures, language)
-
-    def _files(self, state: dict, pictures: Sequence[str], language: str) -> list:
-        """The exports of a run, ready to be downloaded."""
-        content = {"csv": exports.as_csv(state), "json": exports.as_json(state)}
-        opened = [Image.open(path).convert("RGB") for path in pictures]
-        content["png"] = exports.as_png(state, opened, language)
-        folder = self.cache / hashlib.sha256(content["json"]).hexdigest()
-        for kind, data in content.items():
-            files.write_whole(folder / f"sweep.{kind}", data)
-        return [gr.DownloadButton(value=str(folder / f"sweep.{kind}"), interactive=True) for kind in content]
+        written = exports.write(state, pictures, language, self.cache)
+        yield *[gr.skip()] * 5, *[gr.DownloadButton(value=str(path), interactive=True) for path in written]
 
     def halt(self, request: gr.Request):
         """status"""

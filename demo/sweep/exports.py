@@ -1,20 +1,23 @@
 """A run's state as files: JSON with everything, CSV for a spreadsheet, one PNG of 1920 × 1080 made for a slide."""
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import mean
 
 from PIL import Image
 
-from degradations import REGISTRY
+from degradations import REGISTRY, files
 from demo.drawing import ACCENT, BAD, GOOD, GRID, OTHER, QUIET, box, shortened, style
 from demo.sweep.chart import MARKS
 from demo.sweep.engine import RECOVERED, SIDES
 from demo.sweep.panels import pictured, what_was_swept
-from demo.texts import DEFAULT, say
+from demo.texts import DEFAULT, LANGUAGES, Text, say
 
+FORMATS = ("csv", "json", "png")
 CELL = ("answer", "choice", "verdict", "tokens", "stop_reason", "error")
 STEP = ("what", "intensity", "seed", "recipe", "applied")
 COLUMNS = [
@@ -23,6 +26,32 @@ COLUMNS = [
 OF_RECOVERED = [f"{RECOVERED}_{field}" for field in (*CELL, "predicted", "predicted_recipe", "gain")]
 """Columns that come after those where the picture was recovered first."""
 VERDICTS = {"right": GOOD, "same": GOOD, "wrong": BAD, "changed": BAD}
+
+
+def check_language(language: object) -> str:
+    """A language as a script names it.
+
+    Raises:
+        ValueError: it is none of `LANGUAGES`; with a `Text` that names them.
+    """
+    if language not in LANGUAGES:
+        raise ValueError(Text("sweep.bad-language", known=", ".join(LANGUAGES), given=repr(language)[:80]))
+    return language
+
+
+def write(state: Mapping, thumbnails: Sequence[str | Path], language: str, folder: Path) -> list[Path]:
+    """The files of a state, one of each of `FORMATS`, in a folder of their own below `folder`.
+
+    Args:
+        thumbnails: a file for each of `demo.sweep.panels.pictured`.
+        language: of the slide.
+    """
+    pictures = [Image.open(path).convert("RGB") for path in thumbnails]
+    content = {"csv": as_csv(state), "json": as_json(state), "png": as_png(state, pictures, language)}
+    own = folder / hashlib.sha256(content["json"] + language.encode()).hexdigest()
+    for kind in FORMATS:
+        files.write_whole(own / f"sweep.{kind}", content[kind])
+    return [own / f"sweep.{kind}" for kind in FORMATS]
 
 
 def as_json(state: Mapping) -> bytes:

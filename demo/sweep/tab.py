@@ -12,6 +12,7 @@ from demo.labels import Labels
 from demo.sweep import panels
 from demo.sweep.actions import Actions
 from demo.sweep.engine import KINDS
+from demo.sweep.exports import FORMATS
 from demo.texts import Text
 
 CHOOSE = "() => document.querySelector('#tabs button[role=tab]').click()"
@@ -108,7 +109,7 @@ def _result_cards(ui: SimpleNamespace, labels: Labels) -> None:
                     interactive=False,
                     elem_id=f"sweep-{kind}",
                 )
-                for kind in ("csv", "json", "png")
+                for kind in FORMATS
             ]
 
 
