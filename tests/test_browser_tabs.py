@@ -25,6 +25,19 @@ def open_sweep(page: Page, steps: int) -> None:
     page.locator("#sweep-steps input[type=number]").blur()
 
 
+def fits(page: Page, selector: str) -> bool:
+    """Whether something lies between the left and the right edge of what is seen, with nothing of it to scroll to."""
+    return page.locator(selector).first.evaluate(
+        """one => {
+            const box = one.getBoundingClientRect();
+            for (let up = one.parentElement; up; up = up.parentElement)
+                if (["auto", "scroll"].includes(getComputedStyle(up).overflowX) && up.scrollWidth > up.clientWidth + 1)
+                    return false;
+            return box.left >= 0 && box.right <= document.documentElement.clientWidth;
+        }"""
+    )
+
+
 def wait_until_swept(page: Page) -> None:
     expect(page.locator("#sweep-progress")).to_contain_text(re.compile("done after|stopped"))
     expect(page.locator("#sweep-png")).to_be_enabled()
@@ -43,14 +56,24 @@ def test_a_sweep_shows_where_it_breaks(open_page, size, scheme, tmp_path):
     expect(page.locator("#sweep-subject img")).to_be_visible()
     page.click("#sweep-go")
     wait_until_swept(page)
-    assert page.locator("#sweep-strip li").count() == 4 == page.locator("#sweep-chart .column").count()
-    marks = page.locator("#sweep-chart .cell").evaluate_all("cells => cells.map(cell => cell.classList[1])")
+    drawing = page.locator("#sweep-chart svg:visible")
+    expect(drawing).to_have_class(re.compile("narrow" if size == "phone" else "wide"))
+    assert page.locator("#sweep-strip li").count() == 4 == drawing.locator(".column").count()
+    marks = drawing.locator(".cell").evaluate_all("cells => cells.map(cell => cell.classList[1])")
     assert len(marks) == 8 and set(marks) <= {"right", "wrong", "unread"}
-    tip = page.locator("#sweep-chart .column").nth(2)
-    expect(tip.locator(".tip")).to_be_hidden()
-    tip.focus()
-    expect(tip.locator(".tip")).to_be_visible()
-    expect(tip.locator(".tip")).to_contain_text("0.67")
+    for number, strength in ((2, "0.67"), (3, "1.00")):
+        tip = drawing.locator(".column").nth(number)
+        expect(tip.locator(".tip")).to_be_hidden()
+        tip.focus()
+        expect(tip.locator(".tip")).to_be_visible()
+        expect(tip.locator(".tip")).to_contain_text(strength)
+    assert fits(page, "#sweep-chart svg:visible .tip-box >> visible=true")
+    assert fits(page, "#sweep-chart svg:visible")
+    letters = drawing.locator("text").first.evaluate(
+        "one => parseFloat(getComputedStyle(one).fontSize) * one.getScreenCTM().a"
+    )
+    assert letters >= 9, "letters keep a size that can be read"
+    screenshot(page, f"{size}-{scheme}-sweep-focus")
     for kind in ("csv", "json", "png"):
         with page.expect_download(timeout=PATIENCE_MS) as download:
             page.click(f"#sweep-{kind}")
@@ -59,6 +82,23 @@ def test_a_sweep_shows_where_it_breaks(open_page, size, scheme, tmp_path):
     assert len(json.loads((tmp_path / "sweep.json").read_text(encoding="utf-8"))["steps"]) == 4
     screenshot(page, f"{size}-{scheme}-sweep")
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+    if size == "phone":
+        assert fits(page, "#sweep-strip li:last-child")
+
+
+@pytest.mark.parametrize(("size", "scheme"), [("desktop", "dark"), ("phone", "light")])
+def test_the_tables_of_all_types_fit(open_page, size, scheme):
+    page = open_page(size, scheme)
+    choose_example(page)
+    page.get_by_role("tab", name=say("page.tab-sweep")).click()
+    page.locator("#sweep-kind label").nth(2).click()
+    page.click("#sweep-go")
+    expect(page.locator("#sweep-chart .heat:is(.right, .wrong, .unread)").first).to_be_visible()
+    page.click("#sweep-stop")
+    wait_until_swept(page)
+    for number in range(2):
+        assert fits(page, f"#sweep-chart .heat-map:nth-child({number + 1}) tr:last-child td:last-child")
+    screenshot(page, f"{size}-{scheme}-matrix")
 
 
 def test_a_sweep_that_is_stopped_keeps_what_is_there(open_page):
@@ -66,12 +106,12 @@ def test_a_sweep_that_is_stopped_keeps_what_is_there(open_page):
     choose_example(page)
     open_sweep(page, 21)
     page.click("#sweep-go")
-    expect(page.locator("#sweep-chart .cell.right, #sweep-chart .cell.wrong").first).to_be_visible()
+    expect(page.locator("#sweep-chart :is(.cell.right, .cell.wrong) >> visible=true").first).to_be_visible()
     page.click("#sweep-stop")
     wait_until_swept(page)
     expect(page.locator("#sweep-progress")).to_contain_text(say("sweep.stopped"))
-    expect(page.locator("#sweep-chart .cell.open").first).to_be_visible()
-    expect(page.locator("#sweep-chart .cell.right, #sweep-chart .cell.wrong").first).to_be_visible()
+    expect(page.locator("#sweep-chart .cell.open >> visible=true").first).to_be_visible()
+    expect(page.locator("#sweep-chart :is(.cell.right, .cell.wrong) >> visible=true").first).to_be_visible()
     screenshot(page, "desktop-sweep-stopped")
 
 

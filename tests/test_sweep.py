@@ -6,6 +6,7 @@ import json
 import re
 import threading
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +19,7 @@ from demo import drawing, settings
 from demo.chain import format_chain
 from demo.sweep import exports, panels
 from demo.sweep.actions import thumbnails
-from demo.sweep.chart import chart
+from demo.sweep.chart import NARROW, WIDE, chart
 from demo.sweep.engine import Run, grid, matrix_intensities, steps_of, sweep
 from demo.sweep.judging import GOOD, breaking_point
 from demo.texts import Text
@@ -233,13 +234,44 @@ def letters(html: str, language: str) -> set[str]:
 
 
 def test_the_chart_shows_every_step_and_its_figures(state):
-    svg = chart(state)
-    assert svg.count('<g class="column"') == 5 == svg.count('class="cursor"')
-    assert svg.count('class="predicted-dot"') == 9
-    assert len(re.findall(r'class="cell (right|wrong)"', svg)) == 10
-    tips = re.findall(r'<div class="tip-box">(.*?)</div>', svg)
-    assert "strength 0.50" in spoken(tips[2]) and "predicted 0.25, applied 0.50" in spoken(tips[2])
-    assert letters(svg, "zh") <= {"cat", "dog"}
+    drawings = re.findall(r"<svg.*?</svg>", chart(state), re.DOTALL)
+    assert ["wide" in drawings[0], "narrow" in drawings[1], len(drawings)] == [True, True, 2]
+    for svg in drawings:
+        assert svg.count('<g class="column"') == 5 == svg.count('class="cursor"')
+        assert svg.count('class="predicted-dot"') == 9
+        assert len(re.findall(r'class="cell (right|wrong)"', svg)) == 10
+        tips = re.findall(r'<div class="tip-box">(.*?)</div>', svg)
+        assert "strength 0.50" in spoken(tips[2]) and "predicted 0.25, applied 0.50" in spoken(tips[2])
+        assert letters(svg, "zh") <= {"cat", "dog"}
+
+
+@pytest.mark.parametrize("layout", [WIDE, NARROW], ids=lambda layout: layout.name)
+@pytest.mark.parametrize("steps", [2, settings.MOST_SWEEP_STEPS])
+@pytest.mark.parametrize("sides", [2, 3])
+def test_nothing_of_a_chart_leaves_it_or_covers_its_neighbour(layout, steps, sides):
+    state = finished(run_of(steps=steps), 0.5, 0.9)
+    if sides == 3:
+        state["sides"].append("recovered")
+        for step in state["steps"]:
+            step["recovered"] = step["robust"] | {"gain": 1.0}
+    svg = re.findall(r"<svg.*?</svg>", chart(state), re.DOTALL)[layout is NARROW]
+    width, height = map(int, re.search(r'viewBox="0 0 (\d+) (\d+)"', svg).groups())
+    boxes = [
+        tuple(map(float, box))
+        for box in re.findall(
+            r'class="(?:cell \w+|tip)" x="([\d.-]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)"', svg
+        )
+    ]
+    assert len(boxes) == steps * (sides + 1)
+    assert all(x >= 0 and x + w <= width and y >= 0 and y + h <= height for x, y, w, h in boxes)
+    cells = [box for box in boxes if box[2:] != tuple(map(float, layout.tip))]
+    rows = {y: sorted((x, x + w) for x, other, w, _ in cells if other == y) for _, y, _, _ in cells}
+    assert len(rows) == sides
+    assert all(end < begin for row in rows.values() for (_, end), (begin, _) in pairwise(row))
+    lengths = [
+        float(y) for y in re.search(r'class="length-line" points="([^"]*)"', svg)[1].replace(",", " ").split()[1::2]
+    ]
+    assert max(y + h for _, y, _, h in cells) < min(lengths) <= max(lengths) < height
 
 
 def test_panels_of_every_state(state, matrix):
@@ -289,6 +321,18 @@ def test_only_what_is_shown_is_made_small(state, matrix, tmp_path):
     paths = thumbnails(bench, tmp_path / "photo", state, tmp_path)
     assert made == [(step["recipe"], 0) for step in state["steps"] if step["seed"] == 0]
     assert len(set(paths)) == 5 and all(max(Image.open(path).size) <= settings.THUMBNAIL for path in paths)
+
+
+def test_the_files_hold_what_is_asked_for(state, tmp_path):
+    Image.fromarray(np.asarray(PHOTO)).save(tmp_path / "small.png")
+    thumbnails = [tmp_path / "small.png"] * 5
+    written = {language: exports.write(state, thumbnails, language, tmp_path) for language in ("en", "zh")}
+    assert [path.name for path in written["en"]] == [f"sweep.{kind}" for kind in exports.FORMATS]
+    contents = {language: [path.read_bytes() for path in paths] for language, paths in written.items()}
+    assert contents["en"][:2] == contents["zh"][:2] == [exports.as_csv(state), exports.as_json(state)]
+    assert contents["en"][2] != contents["zh"][2], "each slide keeps its language"
+    with pytest.raises(ValueError, match="one of en, zh, not 'fr'"):
+        exports.check_language("fr")
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
