@@ -76,7 +76,8 @@ def test_names_and_parameters_are_the_promised_ones(served):
     parameters = {name: [p["parameter_name"] for p in entry["parameters"]] for name, entry in endpoints.items()}
     wanted = {"batches": [], "next": ["batch"], "undo": ["batch"], "back": ["batch", "item"],
               "save": ["item", "verdict", "revision"], "skip": ["item", "revision"], "progress": ["batch"],
-              "figures": ["batch"], "predict": ["batch"], "export": ["batch", "format"], "import": ["batch", "file"],
+              "figures": ["batch"], "predict": ["batch"], "export": ["batch", "format"], "to_hub": ["batch"],
+              "import": ["batch", "file"],
               "open": ["file", "source", "title", "blind", "per_item", "question", "options"]}  # fmt: skip
     found = {name: own for name, own in parameters.items() if name.startswith("/annotate_")}
     assert found == {f"/annotate_{name}": ["name", "key", *own] for name, own in wanted.items()}
@@ -109,7 +110,7 @@ def test_an_item_is_judged_through_the_endpoints(ask, served):
 
 
 @pytest.mark.parametrize("name", ["batches", "next", "save", "skip", "undo", "back", "progress", "figures", "open",
-                                  "predict", "export", "import"])  # fmt: skip
+                                  "predict", "export", "to_hub", "import"])  # fmt: skip
 def test_nobody_gets_in_without_their_key(ask, served, name):
     batch = served[2]
     arguments = {"batches": (), "save": (1, {}, 0), "skip": (1, 0), "back": (batch, 1), "export": (batch, "jsonl"),
@@ -117,7 +118,7 @@ def test_nobody_gets_in_without_their_key(ask, served, name):
     for key in ("", "0" * 32, ACCESS.key("ben")):
         with pytest.raises(AppError, match="not the key of anna"):
             ask(name, *arguments.get(name, (batch,)), key=key)
-    if name in ("open", "predict", "export", "import"):
+    if name in ("open", "predict", "export", "to_hub", "import"):
         with pytest.raises(AppError, match="may annotate, but not"):
             ask(name, *arguments.get(name, (batch,)))
 
@@ -134,6 +135,8 @@ def test_a_zip_is_opened_exported_and_imported(ask, served, tmp_path):
     assert "from a zip" in Path(table).read_text() and exports.read(Path(table).read_bytes(), "x.csv")
     assert ask("import", opened["batch"], handle_file(table), **olga)["same"] == 1
     assert Path(ask("export", opened["batch"], "zip", **olga)).read_bytes()[:2] == b"PK"
+    with pytest.raises(AppError, match="--hub-account"):
+        ask("to_hub", opened["batch"], **olga)
 
 
 def test_the_pages_model_predicts_what_comes_without(ask, tmp_path):

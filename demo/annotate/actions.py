@@ -12,7 +12,8 @@ from demo.annotate import asking, panels, plots
 from demo.annotate.access import Visitor
 from demo.annotate.batches import Wanted
 from demo.annotate.desk import ConflictError, Task
-from demo.annotate.service import Service
+from demo.annotate.publish import publish
+from demo.annotate.service import Service, batch_name
 from demo.models import Pair
 from demo.recovery.joint import Joint
 from demo.texts import Text, reason
@@ -179,6 +180,20 @@ class Actions:
             return markup.message(Text("annotate.exported"), "good"), gr.File(str(path), visible=True)
         except Exception as error:
             return _told(error), gr.skip()
+
+    def to_hub(
+        self, request: gr.Request, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, name, key, batch
+    ):
+        """operating; first where it goes"""
+        try:
+            visitor = self.who(request, profile, name, key)
+            account = asking.hub_account(self.service, visitor, _number(batch), profile, token)
+            repo = account.repo(batch_name(self.service, batch))
+            yield markup.message(Text("annotate.to-hub-going", repo=repo))
+            found = publish(self.service.store, self.service.batches.pictures, batch, account)
+            yield panels.at_hub(found["repo"], found["address"])
+        except Exception as error:
+            yield _told(error)
 
     def take(self, request: gr.Request, profile: gr.OAuthProfile | None, name, key, batch, file):
         """operating"""

@@ -11,7 +11,9 @@
 - `/annotate_progress` (batch) -> the counts; `/annotate_figures` (batch) -> agreement, precision, recall, bias
 - for operators: `/annotate_open` (file, source, title, blind, per_item, question, options) -> {`batch`, `items`,
   `refused`}; `/annotate_predict` (batch) -> a stream of {`done`, `count`}; `/annotate_export` (batch, format) -> a
-  file; `/annotate_import` (batch, file) -> {`added`, `same`, `differing`, `unknown`}
+  file; `/annotate_to_hub` (batch) -> {`repo`, `address`, `items`} of the dataset that it has become, whose account is
+  up to the server or to the Space's login alone; `/annotate_import` (batch, file) -> {`added`, `same`, `differing`,
+  `unknown`}
 """
 
 from dataclasses import asdict
@@ -24,6 +26,7 @@ from demo.annotate import asking, figures
 from demo.annotate.access import Visitor
 from demo.annotate.batches import Wanted
 from demo.annotate.desk import Task
+from demo.annotate.publish import publish
 from demo.annotate.service import Service
 from demo.models import Pair
 
@@ -98,6 +101,14 @@ def register(service: Service, pair: Pair) -> None:
         with api.told_to_the_caller():
             return str(asking.export_file(service, who(request, profile, name, key), batch, format))
 
+    def annotate_to_hub(
+        request: gr.Request, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, name, key, batch
+    ):
+        """Make a batch with its verdicts a dataset of the Hugging Face Hub; a new one is private."""
+        with api.told_to_the_caller():
+            account = asking.hub_account(service, who(request, profile, name, key), batch, profile, token)
+            return publish(service.store, service.batches.pictures, batch, account)
+
     def annotate_import(request: gr.Request, profile: gr.OAuthProfile | None, name, key, batch, file):
         """Put the verdicts of an exported table into a batch; nothing that is there is overwritten."""
         with api.told_to_the_caller():
@@ -128,6 +139,7 @@ def register(service: Service, pair: Pair) -> None:
         add(annotate_open, [file, source, title, blind, per_item, question, options])
         add(annotate_predict, [batch], **asking.PREDICTING)
         add(annotate_export, [batch, format], gr.File(label="export"))
+        add(annotate_to_hub, [batch], **asking.PUBLISHING)
         add(annotate_import, [batch, file])
 
 

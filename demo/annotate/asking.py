@@ -19,6 +19,7 @@ from demo.annotate.batches import Opened, Wanted
 from demo.annotate.fetch import fetch
 from demo.annotate.imports import Imported, add_verdicts
 from demo.annotate.predicting import predict
+from demo.annotate.publish import Account, account_of
 from demo.annotate.service import Service, batch_name
 from demo.api import upload_path
 from demo.models import Pair
@@ -28,6 +29,9 @@ from demo.texts import Text
 PREDICTING = {"concurrency_id": "predicting", "concurrency_limit": 1}
 """Not the models' queue: a batch of hours would have it, and every visitor would wait for all of it. This way they wait
 for the pictures that are being asked about together."""
+
+PUBLISHING = {"concurrency_id": "publishing", "concurrency_limit": 1}
+"""So that two exports of one batch to the Hub come one after the other."""
 
 
 def who(service: Service, request: gr.Request, profile: gr.OAuthProfile | None, name: object, key: object) -> Visitor:
@@ -113,6 +117,20 @@ def export_file(service: Service, by: Visitor, batch: int, format: str) -> Path:
     text = exports.as_csv(service.store, batch) if format == "csv" else exports.as_jsonl(service.store, batch)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def hub_account(
+    service: Service, by: Visitor, batch: int, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None
+) -> Account:
+    """Whose dataset a batch becomes if this visitor exports it to the Hub; `publish` makes it so.
+
+    Raises:
+        ForbiddenError: the visitor is no operator.
+        ValueError: no such batch, or nobody's.
+    """
+    service.access.operator(by)
+    service.desk.progress(batch, by.name)  # refuses a batch that is not there
+    return account_of(service.account, profile, token)
 
 
 def import_file(service: Service, by: Visitor, batch: int, files: Mapping[str, Path]) -> Imported:

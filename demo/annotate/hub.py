@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+import httpx
 from huggingface_hub import CommitScheduler, HfApi
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
 from degradations.files import SUFFIXES
 from demo.annotate.found import TABLES
@@ -48,7 +49,7 @@ def downloaded(name: str, bounds: Bounds, api: HfApi) -> Iterator[Path]:
             api.snapshot_download(name, repo_type="dataset", local_dir=folder, allow_patterns=names)
         except RepositoryNotFoundError as error:
             raise NoDatasetError(Text("annotate.hub-none", name=name)) from error
-        except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        except (httpx.HTTPError, HFValidationError, OSError) as error:
             raise ValueError(Text("annotate.hub-failed", name=name, cause=str(error).split("\n")[0][:300])) from error
         root = Path(folder)
         if not any(path.name in TABLES for path in root.rglob("*")):

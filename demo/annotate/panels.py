@@ -9,7 +9,7 @@ from degradations import COPIES, REGISTRY
 from demo.annotate.desk import Progress, Task
 from demo.annotate.verdict import MARKS, MOST_CHARACTERS, QUESTIONS, Verdict
 from demo.chain import parse_chain
-from demo.markup import chips, empty, number, paragraph, remark, stage_class, type_name
+from demo.markup import chips, empty, message, number, paragraph, remark, stage_class, type_name
 from demo.texts import Text, both, shown
 
 KEYS = (
@@ -107,6 +107,12 @@ def progress(name: str, done: Progress) -> str:
         f"{shown('annotate.progress-batch', finished=done.finished, items=done.items)}{more}</p>"
         f'<span class="bar" aria-hidden="true" style="--level:{share:.1%}"></span></div>'
     )
+
+
+def at_hub(repo: str, address: str) -> str:
+    """Where a batch is that was exported to the Hub."""
+    link = f'<a href="{escape(address)}" target="_blank" rel="noopener">{escape(repo)}</a>'
+    return message(Text("annotate.to-hub-done"), "good") + f'<p class="message">{link}</p>'
 
 
 def keys() -> str:

@@ -20,6 +20,7 @@ from demo.annotate.figures import Judged
 from demo.annotate.found import files_below
 from demo.annotate.imports import Imported, add_verdicts
 from demo.annotate.pictures import Pictures
+from demo.annotate.publish import Account, named_account
 from demo.store import database
 from demo.store.tables import Batch
 from demo.texts import Text
@@ -38,6 +39,7 @@ class Service:
         named: sources that whoever started the server named, by what the page calls them.
         pushing: None unless all batches are pushed to a dataset repository.
         not_pushed: the repository that was asked for, and why nothing is pushed to it; None where all is well.
+        account: whose datasets single batches become; None where nobody has said.
     """
 
     access: Access
@@ -46,6 +48,7 @@ class Service:
     named: dict[str, Path]
     pushing: hub.Pushing | None = None
     not_pushed: tuple[str, str] | None = None
+    account: Account | None = None
 
     @property
     def store(self) -> database.Store:
@@ -90,6 +93,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--operator", action="append", default=_listed(environ("DEMO_OPERATORS")), help=text)
     text = "dataset repository, owner/name, that batches and votes are pushed to and come back from (DEMO_PUSH_TO)"
     add("--push-to", default=environ("DEMO_PUSH_TO"), help=text)
+    text = "user or organisation whose datasets single batches become when operators export them to the Hub "
+    add("--hub-account", default=environ("DEMO_HUB_ACCOUNT"), help=text + "(DEMO_HUB_ACCOUNT; default: of --push-to)")
     add("--push-every", type=float, default=settings.PUSH_MINUTES, help="minutes (default %(default)s)")
 
 
@@ -97,7 +102,7 @@ def service_from(arguments: argparse.Namespace, environ: Mapping[str, str] = os.
     """What `add_arguments` and the environment choose.
 
     Raises:
-        StoreError, ValueError: the database or the secret cannot be used.
+        StoreError, ValueError: the database, the secret or the account cannot be used.
     """
     data = Path(arguments.data)
     store = database.store_from(arguments)
@@ -110,7 +115,8 @@ def service_from(arguments: argparse.Namespace, environ: Mapping[str, str] = os.
         operators=frozenset(operators),
     )
     batches = Batches(store, Pictures(data / "pictures"))
-    service = Service(access, batches, Desk(store), names_of(arguments.batch))
+    account = named_account(arguments.hub_account or (arguments.push_to or "").partition("/")[0])
+    service = Service(access, batches, Desk(store), names_of(arguments.batch), account=account)
     if arguments.push_to:
         push(service, data, arguments.push_to, arguments.push_every, HfApi())
     return service

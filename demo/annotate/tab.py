@@ -143,7 +143,9 @@ def _operating(ui: SimpleNamespace, service: Service, labels: Labels) -> None:
                 label=Text("annotate.export-format"),
                 elem_id="annotate-format",
             )
-            ui.export = labels(gr.Button, value=Text("annotate.export"), elem_id="annotate-export")
+            with gr.Row(elem_classes="go"):
+                ui.export = labels(gr.Button, value=Text("annotate.export"), elem_id="annotate-export")
+                ui.to_hub = labels(gr.Button, value=Text("annotate.to-hub"), elem_id="annotate-to-hub")
             # Not before there is one: Gradio's empty box has a name that no screen reader may read.
             ui.exported = labels(
                 gr.File,
@@ -189,6 +191,7 @@ def _wire(ui: SimpleNamespace, actions: Actions) -> None:
     predicting = ui.predict.click(actions.predict, [*me, ui.recover], ui.operating, **told, **asking.PREDICTING)
     ui.stop.click(None, cancels=[predicting]).then(actions.stopped, None, ui.operating, **quick)
     ui.export.click(actions.export, [*me, ui.format], [ui.operating, ui.exported], concurrency_limit=2, **told)
+    ui.to_hub.click(actions.to_hub, me, ui.operating, **told, **asking.PUBLISHING)
     ui.take.click(actions.take, [*me, ui.table], ui.operating, concurrency_limit=2, **told)
     ui.timer.tick(actions.pushed, None, ui.push, **quick)
     gr.on([ui.enter.click, ui.open.click], actions.pushed, None, ui.push, **quick)
