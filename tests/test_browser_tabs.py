@@ -61,6 +61,7 @@ def test_a_sweep_shows_where_it_breaks(open_page, size, scheme, tmp_path):
     assert page.locator("#sweep-strip li").count() == 4 == drawing.locator(".column").count()
     marks = drawing.locator(".cell").evaluate_all("cells => cells.map(cell => cell.classList[1])")
     assert len(marks) == 8 and set(marks) <= {"right", "wrong", "unread"}
+    page.mouse.move(2, 2)
     for number, strength in ((2, "0.67"), (3, "1.00")):
         tip = drawing.locator(".column").nth(number)
         expect(tip.locator(".tip")).to_be_hidden()

@@ -63,7 +63,7 @@ def chart(state: Mapping) -> str:
     """
     return (
         f'<p class="visually-hidden" id="sweep-chart-title">{shown("sweep.chart")}</p>'
-        f'<div class="sweep-charts">{_drawing(state, WIDE)}{_drawing(state, NARROW)}</div>'
+        f"{_drawing(state, WIDE)}{_drawing(state, NARROW)}"
     )
 
 
