@@ -35,7 +35,7 @@ from demo.generation import Event
 from demo.models import Pair
 from demo.recovery.attempt import Attempt
 from demo.recovery.measures import measure
-from demo.replies import Reply
+from demo.replies import PAIR, Reply
 from demo.streaming import stream, stream_batch
 from demo.texts import Text, both, reason, shown
 
@@ -119,6 +119,11 @@ class Workbench:
         """Ask both models about several pictures at once, as `demo.streaming.stream_batch` does."""
         return stream_batch(self.pair, images, question, **asked)
 
+    def models(self, recover: bool = False) -> dict[str, str]:
+        """The names of the models behind the sides, the third one included where it is asked, too."""
+        both = (self.pair, self.joint if recover else None)
+        return {side.name: str(side.label) for one in both if one for side in one.sides}
+
     def recovering(self, image: Image.Image) -> Attempt:
         """Begin to recover a picture; there has to be a `joint`."""
         return Attempt(self.joint.recovery, image)
@@ -138,20 +143,26 @@ class Workbench:
         return stream_batch(self.joint, pictures, question, **asked)
 
 
-def states(
-    events: Iterator[Event], options: list[str], names: Sequence[str] = ("baseline", "robust")
-) -> Iterator[dict[str, dict]]:
+def states(events: Iterator[Event], options: list[str], names: Sequence[str] = PAIR) -> Iterator[dict[str, dict]]:
+    """All sides so far as JSON, as often as `replies`; closes the events."""
+    with closing(replies(events, names)) as told:
+        for sides in told:
+            yield {name: side.as_json(options) for name, side in sides.items()}
+
+
+def replies(events: Iterator[Event], names: Sequence[str]) -> Iterator[dict[str, Reply]]:
     """All sides so far, a few times a second, and at once when one begins or ends; closes the events."""
     sides = {name: Reply(name) for name in names}
     with closing(events):
         shown = 0.0
         for event in events:
             side = sides[event.side]
-            news = event.done or (event.text and not side.text)
+            begins = event.text and not side.text
+            news = event.done or begins or (event.recovered and event.recovered.state["done"])
             side.take(event)
             if news or time.monotonic() - shown >= settings.UPDATE_S:
                 shown = time.monotonic()
-                yield {name: side.as_json(options) for name, side in sides.items()}
+                yield sides
 
 
 def upload_path(upload: Mapping | None) -> Path:

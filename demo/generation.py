@@ -16,6 +16,7 @@ from transformers.generation.streamers import BaseStreamer
 
 from demo import settings
 from demo.checkpoints import first_line
+from demo.replies import Recovered
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Event:
         tokens: how many tokens this side has generated so far; 0 in a heartbeat.
         picture: which of the pictures that were asked about, by its place among them.
         by_index: whether a number that is this side's whole answer is an option's index, as `demo.settings.Spec` says.
+        recovered: how far the recovery is whose picture this side is to see; in events about nothing else.
     """
 
     side: str
@@ -59,6 +61,7 @@ class Event:
     tokens: int = 0
     picture: int = 0
     by_index: bool = False
+    recovered: Recovered | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from demo.models import Pair, Side, short_name
+from demo.recovery.joint import Joint
 
 PACKAGES = (
     "torch", "transformers", "tokenizers", "peft", "numpy", "opencv-python-headless", "pillow", "numba", "gradio",
@@ -16,14 +17,25 @@ PACKAGES = (
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def provenance(pair: Pair) -> dict:
+def provenance(pair: Pair, joint: Joint | None = None) -> dict:
     """What to name beside a run so that it can be repeated.
+
+    Args:
+        joint: where a third side was asked, too.
 
     Returns:
         ``versions`` {package, ``python`` or ``code`` -> version; the code's is a hash of its sources}, and
-        ``checkpoints`` {side -> ``name``, ``adapter``, ``weights`` (a hash), ``prompt``, ``device``, ``dtype``}.
+        ``checkpoints`` {side -> ``name``, ``adapter``, ``weights`` (a hash), ``prompt``, ``device``, ``dtype``}; of the
+        third side also ``recovery`` and ``recovery_weights``, and where its model is elsewhere no more than its name.
     """
-    return {"versions": dict(_versions()), "checkpoints": {side.name: _checkpoint(pair, side) for side in pair.sides}}
+    adapters = {"baseline": None, "robust": pair.spec.adapter}
+    told = {side.name: _checkpoint(side, adapters[side.name]) for side in pair.sides}
+    if joint:
+        recovery = {"recovery": joint.recovery.name, "recovery_weights": joint.recovery.digest}
+        here = isinstance(joint.side, Side)
+        own = _checkpoint(joint.side, joint.adapter) if here else {"name": str(joint.side.label), "weights": None}
+        told[joint.side.name] = own | recovery
+    return {"versions": dict(_versions()), "checkpoints": told}
 
 
 def pair_mark(pair: Pair) -> str:
@@ -32,14 +44,21 @@ def pair_mark(pair: Pair) -> str:
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]
 
 
-def same_weights(checkpoints: Mapping, pair: Pair) -> bool:
-    """Whether a run's checkpoints are those of a pair; also where the run does not say."""
-    told = {name: one.get("weights") for name, one in checkpoints.items()}
-    return all(told.get(side.name) in (None, side.weights) for side in pair.sides)
+def same_weights(checkpoints: Mapping, pair: Pair, joint: Joint | None = None) -> bool:
+    """Whether a run's checkpoints are those of a pair, and of a third side where it has one; also where the run does
+    not say."""
+    here = {side.name: {"weights": side.weights} for side in pair.sides}
+    if joint:
+        here[joint.side.name] = {"weights": joint.side.weights, "recovery_weights": joint.recovery.digest}
+    return all(
+        one.get(name) in (None, here.get(side, {}).get(name))
+        for side, one in checkpoints.items()
+        for name in ("weights", "recovery_weights")
+    )
 
 
-def _checkpoint(pair: Pair, side: Side) -> dict:
-    model, adapter = side.checkpoint.base, pair.spec.adapter if side.name == "robust" else None
+def _checkpoint(side: Side, adapter: str | None) -> dict:
+    model = side.checkpoint.base
     return {
         # Not where on this machine it lies.
         "name": short_name(side.checkpoint.name),

@@ -1,11 +1,31 @@
 """What one model has said about one picture, from its events to what the page and the endpoints show."""
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from PIL import Image
 
 from demo.chain import Chain, parse_chain, read_answer
 
-CHAINS = ("robust", "recovered")
+RECOVERED = "recovered"
+PAIR = ("baseline", "robust")
+SIDES = (*PAIR, RECOVERED)
+"""All sides, in the order in which they stand; the last one sees a recovered picture, too, and is not always asked."""
+CHAINS = ("robust", RECOVERED)
 """The sides that write a chain."""
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """How far the recovery is whose picture a side is to see.
+
+    Attributes:
+        state: as `demo.recovery.panels.state_of`.
+        image: the recovered picture (mode RGB), once there is one.
+    """
+
+    state: Mapping
+    image: Image.Image | None = None
 
 
 class Reply:
@@ -19,11 +39,12 @@ class Reply:
         error: why it failed, None if it did not.
         tokens: how many tokens so far.
         by_index: whether a number is an option's index in any case, `demo.chain.read_answer`.
+        recovered: how far its recovery is; None for a side without one, and before there is news of it.
     """
 
     def __init__(self, name: str):
         self.name, self.text, self.done, self.stats, self.error, self.tokens = name, "", False, None, None, 0
-        self.by_index = False
+        self.by_index, self.recovered = False, None
 
     def take(self, event) -> None:
         """Add a `demo.generation.Event`."""
@@ -33,6 +54,7 @@ class Reply:
         self.error = event.error or self.error
         self.tokens = max(self.tokens, event.tokens)
         self.by_index = self.by_index or event.by_index
+        self.recovered = event.recovered or self.recovered
 
     @property
     def chain(self) -> Chain | None:
@@ -62,6 +84,8 @@ class Reply:
         }
         if self.error:
             side["error"] = self.error
+        if self.recovered:
+            side["recovery"] = self.recovered.state
         if chain:
             side["chain"] = {
                 "recipe": dict(chain.recipe),

@@ -35,6 +35,17 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def open_page(slow_app: str, browser: Browser) -> Iterator[OpenPage]:
     """Opens the page at some size; at the end nothing may have been asked of another host, nor gone wrong unseen."""
+    yield from pages_of(slow_app, browser)
+
+
+@pytest.fixture
+def open_recovering_page(recovering_app: str, browser: Browser) -> Iterator[OpenPage]:
+    """The same where there is a recovery."""
+    yield from pages_of(recovering_app, browser)
+
+
+def pages_of(app: str, browser: Browser) -> Iterator[OpenPage]:
+    """What opens an app's pages, and what is checked at the end."""
     foreign, errors, contexts = [], [], []
 
     def open_page(size: str = "desktop", scheme: str = "light", locale: str = "en-GB", link: str = "") -> Page:
@@ -43,9 +54,9 @@ def open_page(slow_app: str, browser: Browser) -> Iterator[OpenPage]:
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()
-        page.on("request", lambda request: foreign.append(request.url) if is_foreign(request.url, slow_app) else None)
+        page.on("request", lambda request: foreign.append(request.url) if is_foreign(request.url, app) else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(slow_app + link)
+        page.goto(app + link)
         page.wait_for_selector("#ask", state="attached")
         return page
 
@@ -119,6 +130,9 @@ def violations(page: Page) -> list[str]:
     ]
 
 
-def screenshot(page: Page, name: str) -> None:
+def screenshot(page: Page, name: str) -> Path:
+    """The picture that was taken."""
     SCREENSHOTS.mkdir(exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+    path = SCREENSHOTS / f"{name}.png"
+    page.screenshot(path=path, full_page=True)
+    return path

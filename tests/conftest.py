@@ -6,10 +6,10 @@ import pytest
 from hypothesis import settings
 
 from tests import tiny
-from tests.browsing import browser, open_page  # noqa: F401  (the fixtures that open a page)
+from tests.browsing import browser, open_page, open_recovering_page  # noqa: F401  (the fixtures that open a page)
 from tests.dataset_runs import photos, whole  # noqa: F401  (the fixtures that degrade a folder)
 from tests.recovery_runs import recovery_network, recovery_photos  # noqa: F401  (what recovery's tests start from)
-from tests.running_app import app, slow_app  # noqa: F401  (the fixtures that start the app)
+from tests.running_app import app, recovering_app, slow_app  # noqa: F401  (the fixtures that start the app)
 
 # A slow machine is no failure: no deadline per example.
 settings.register_profile("project", deadline=None)

@@ -1,16 +1,24 @@
-"""Recoveries for tests: scripted ones, a small network, and the wrong ways in which they can end."""
+"""Recoveries for tests: scripted ones beside scripted models, and a small network."""
 
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from degradations import Recipe
+from demo.chain import format_chain
+from demo.generation import Event, Stats
+from demo.recovery.joint import NAME, Joint, Speaker
 from demo.recovery.nafnet import NAFNet
 from demo.recovery.network import WEIGHTS
+from demo.texts import Text
+
+CHAIN = format_chain(Recipe({"dark illumination": 0.4}), "It is dark.", "Two ears.", "A cat.", "1")
 
 
 class Scripted:
@@ -37,6 +45,40 @@ class Scripted:
 
 def brighter(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.minimum(np.asarray(image).astype(int) + 40, 255).astype(np.uint8))
+
+
+def said(side: str, text: str, place: int = 0) -> list[Event]:
+    ended = Stats(3, 0.1, 9.0, "eos")
+    return [Event(side, text, tokens=3, picture=place), Event(side, done=True, stats=ended, tokens=3, picture=place)]
+
+
+class Models:
+    """A pair, and a third side that remembers what it was shown."""
+
+    def __init__(self, recovery: Scripted):
+        self.shown = []
+        sides = (Speaker("baseline", "one"), Speaker("robust", "other"))
+        self.pair = SimpleNamespace(
+            sides=sides,
+            baseline=sides[0],
+            robust=sides[1],
+            max_new_tokens=50,
+            notice="scripted",
+            fit=lambda photo: photo,
+            answers=self.two,
+        )
+        third = Speaker(NAME, "third")
+        self.joint = Joint(recovery, third, self.third, 50, Text("recovery.notice", recovery="net", model="third"))
+
+    def two(self, images, question, temperature, max_new_tokens, seed, stop=None):
+        for place in range(len(images)):
+            yield from said("baseline", "1", place)
+            yield from said("robust", CHAIN, place)
+
+    def third(self, images, question, temperature, max_new_tokens, seed, stop=None):
+        self.shown += images
+        for place in range(len(images)):
+            yield from said(NAME, CHAIN, place)
 
 
 def network(seed: int = 0, width: int = 4, depth: int = 2) -> NAFNet:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.recovering import saved
+
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 300
 """How long loading and starting may take, on a machine that has other things to do."""
@@ -28,7 +30,14 @@ def slow_app(tmp_path_factory) -> Iterator[str]:
     yield from _run(tmp_path_factory.mktemp("slow_app"), "tests.slow_app")
 
 
-def _run(folder: Path, module: str) -> Iterator[str]:
+@pytest.fixture(scope="session")
+def recovering_app(tmp_path_factory) -> Iterator[str]:
+    """The same as `app`, with a recovery: a network that has learned nothing."""
+    folder = tmp_path_factory.mktemp("recovering_app")
+    yield from _run(folder, "app", DEMO_RECOVERY=str(saved(folder / "recovery")))
+
+
+def _run(folder: Path, module: str, **more: str) -> Iterator[str]:
     port = _free_port()
     environment = {
         **os.environ,
@@ -37,6 +46,7 @@ def _run(folder: Path, module: str) -> Iterator[str]:
         "PORT": str(port),
         "GRADIO_TEMP_DIR": str(folder / "uploads"),
         "PYTHONPATH": str(ROOT),
+        **more,
     }
     log = folder / "app.log"
     with log.open("wb") as output:

@@ -13,7 +13,8 @@ from demo import api, photos, settings
 from demo.chain import format_chain
 from demo.compare import tab as compare_tab
 from demo.compare.actions import Actions, Previews
-from demo.compare.answering import Answers, Running
+from demo.compare.answering import COLUMNS, UNCHANGED, Answers
+from demo.compare.running import Running
 from demo.examples import Example, known_answer, load_examples
 from demo.generation import Event, Stats
 from demo.labels import Labels
@@ -249,19 +250,21 @@ def test_a_stop_in_the_queue_counts_until_the_next_question():
 
 def on_stage(bench, tmp_path) -> StageActions:
     answers = Answers(bench, EXAMPLES, None)
-    answers.recorder = lambda *about: Recorder({}, "?", Recipe(), 0, 0.0, 50, "cat.jpg")
+    models = {"baseline": "one", "robust": "other"}
+    answers.recorder = lambda *about: Recorder(models, "?", Recipe(), 0, 0.0, 50, "cat.jpg")
     answers.keep = lambda kept: "run.json"
-    return StageActions(bench, EXAMPLES, lambda request, example: (), answers, tmp_path, tmp_path)
+    return StageActions(EXAMPLES, lambda request, example: (), answers, tmp_path, tmp_path)
 
 
 def test_a_slide_that_is_left_takes_its_run_along(bench, photo, script, tmp_path):
     script(*said("baseline", "1"), *said("robust", CHAIN))
-    stage, asked = on_stage(bench, tmp_path), (photo, "What is it?", "dog\ncat", 0.0, 50, 0, *[0.0] * len(REGISTRY))
+    stage, sliders = on_stage(bench, tmp_path), [0.0] * len(REGISTRY)
+    asked = False, photo, "What is it?", "dog\ncat", 0.0, 50, 0, *sliders
     assert any("correct" in str(one) or "cat" in str(one) for one in list(stage.run(ANN, "", 0, "1", *asked))[-2])
     run = stage.run(ANN, "", 0, "1", *asked)
     assert "Answering" in next(run)[0]
     turned = []
-    turning = threading.Thread(target=lambda: turned.append(stage.turn(1)(ANN, "", 0)))
+    turning = threading.Thread(target=lambda: turned.append(stage.turn(1)(ANN, "", 0, False)))
     turning.start()
     assert stage.answers.running._runs["ann"][0].wait(10)
     assert not turned, "it waits until the run has written its last"
@@ -273,11 +276,11 @@ def test_a_slide_that_is_left_takes_its_run_along(bench, photo, script, tmp_path
 def test_a_run_that_waits_while_its_slide_is_left_writes_nothing(bench, photo, script, tmp_path):
     script(*said("baseline", "1"), *said("robust", CHAIN))
     stage, sliders = on_stage(bench, tmp_path), [0.0] * len(REGISTRY)
-    stage.prepare(ANN, *sliders)
-    stage.turn(1)(ANN, "", 0)
-    asked = photo, "What is it?", "dog\ncat", 0.0, 50, 0, *sliders
+    stage.prepare(ANN, False, *sliders)
+    stage.turn(1)(ANN, "", 0, False)
+    asked = False, photo, "What is it?", "dog\ncat", 0.0, 50, 0, *sliders
     assert list(stage.run(ANN, "", 0, "1", *asked)) == []
-    stage.prepare(ANN, *sliders)
+    stage.prepare(ANN, False, *sliders)
     assert list(stage.run(ANN, "", 0, "1", *asked)) != []
 
 
@@ -296,18 +299,18 @@ def test_what_finds_no_place_in_the_queue_is_told_and_can_be_tried_again(bench):
     assert len(queued) == 3 and queued <= followed
     status, ask, stop, *columns = Answers(bench, EXAMPLES, None).turned_away()
     assert "too many are waiting" in status and (ask.interactive, stop.interactive) == (True, False)
-    assert len(columns) == 5
+    assert len(columns) == len(COLUMNS)
 
 
 def test_a_stop_where_nothing_runs_leaves_the_answers_alone(bench):
     answers = Answers(bench, EXAMPLES, None)
-    assert answers.halt(ANN) == [gr.skip()] * 6
-    answers.prepare(ANN, *[0.0] * len(REGISTRY))
+    assert answers.halt(ANN) == (gr.skip(), *UNCHANGED)
+    answers.prepare(ANN, False, *[0.0] * len(REGISTRY))
     assert "before it began" in answers.halt(ANN)[0]
     with answers.running.entered("ann") as stop:
         assert stop.is_set()
-    assert answers.halt(ANN) == [gr.skip()] * 6
-    answers.prepare(ANN, *[0.0] * len(REGISTRY))
+    assert answers.halt(ANN) == (gr.skip(), *UNCHANGED)
+    answers.prepare(ANN, False, *[0.0] * len(REGISTRY))
     with answers.running.entered("ann") as stop:
         assert not stop.is_set(), "a stop before the question was asked does not count for it"
 

@@ -15,7 +15,8 @@ from demo import settings
 from demo.examples import load_examples
 from demo.present import deck, views
 from demo.present.actions import PACES, _speed
-from demo.present.recording import Event, Recorder, Stats, paced, read, replay
+from demo.present.playback import paced, replay
+from demo.present.recording import Event, Recorder, Stats, read
 from demo.texts import reason
 from tests.spoken import spoken
 

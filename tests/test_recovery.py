@@ -17,6 +17,7 @@ from demo import settings
 from demo.chain import JOINT_PREFACE
 from demo.checkpoints import Checkpoint, CheckpointError
 from demo.models import load_pair
+from demo.provenance import provenance, same_weights
 from demo.recovery import joint, panels
 from demo.recovery.attempt import Attempt
 from demo.recovery.encoders import encoder_at_hand
@@ -24,6 +25,7 @@ from demo.recovery.measures import CEILING_DB, changes, measure
 from demo.recovery.nafnet import NAFNet, of_weights
 from demo.recovery.network import NetworkRecovery, load_network
 from demo.recovery.tiles import places, tiled
+from demo.replies import SIDES
 from demo.settings import Spec
 from demo.streaming import stream
 from tests import tiny
@@ -300,6 +302,21 @@ def test_an_adapter_for_one_picture_is_told(pair):
     third = joint.joint_from(chosen(recovery=weights), pair.pair, {})
     assert third.side.adapter == pair.pair.robust.adapter and "not trained to do" in str(third.notice)
     texts(stream(third, [PHOTO, PHOTO], "What?"))
+    told = provenance(pair.pair, third)["checkpoints"]
+    assert told["recovered"]["weights"] == told["robust"]["weights"] and told["recovered"]["adapter"] is None
+
+
+def test_a_run_names_the_weights_of_the_third_side_and_of_its_recovery(pair):
+    third = joint.joint_from(chosen(recovery=str(pair.folder / "recovery")), pair.pair, {})
+    told = provenance(pair.pair, third)["checkpoints"]
+    hashes = [told[side]["weights"] for side in SIDES] + [told["recovered"]["recovery_weights"]]
+    assert len(set(hashes)) == 4 and all(re.fullmatch("[0-9a-f]{64}", one) for one in hashes)
+    assert told["recovered"]["adapter"] == "recovery/adapter" and str(pair.folder) not in str(told)
+    assert same_weights(told, pair.pair, third) and not same_weights(told, pair.pair)
+    other = joint.joint_from(chosen(recovery="bagel@http://here/v1"), pair.pair, {})
+    assert not same_weights(told, pair.pair, other)
+    assert provenance(pair.pair, other)["checkpoints"]["recovered"]["name"] == "bagel"
+    assert "http" not in str(provenance(pair.pair, other)["checkpoints"]["recovered"])
 
 
 def test_what_chooses_a_recovery(pair, tmp_path, monkeypatch):

@@ -17,64 +17,24 @@ from demo.annotate import exports
 from demo.annotate import panels as annotate_panels
 from demo.annotate.batches import Batches, Wanted
 from demo.annotate.predicting import predict
-from demo.chain import format_chain
-from demo.compare import answering, recovering
+from demo.compare import answering
 from demo.compare.actions import Actions
-from demo.compare.answering import Answers
-from demo.compare.recovering import Recovering
-from demo.generation import Event, Stats
+from demo.compare.answering import COLUMNS, UNCHANGED, Answers
 from demo.recovery import run as recovery_run
-from demo.recovery.joint import Joint, Speaker
 from demo.store.tables import Item
 from demo.sweep import exports as sweep_exports
 from demo.sweep import panels
 from demo.sweep.actions import begin
 from demo.sweep.chart import chart
 from demo.sweep.engine import RECOVERED, sweep
-from demo.texts import Text
 from tests.batch_making import open_batches
 from tests.pictures import picture
-from tests.recovering import Scripted, brighter
+from tests.recovering import CHAIN, Models, Scripted, brighter
 from tests.spoken import spoken
 from training.annotations import read_annotation
 
 ANN = SimpleNamespace(session_hash="ann")
-CHAIN = format_chain(Recipe({"dark illumination": 0.4}), "It is dark.", "Two ears.", "A cat.", "1")
 PHOTO = Image.fromarray(picture(40, 60))
-
-
-def said(side: str, text: str, place: int = 0) -> list[Event]:
-    ended = Stats(3, 0.1, 9.0, "eos")
-    return [Event(side, text, tokens=3, picture=place), Event(side, done=True, stats=ended, tokens=3, picture=place)]
-
-
-class Models:
-    """A pair, and a third side that remembers what it was shown."""
-
-    def __init__(self, recovery: Scripted):
-        self.shown = []
-        sides = (Speaker("baseline", "one"), Speaker("robust", "other"))
-        self.pair = SimpleNamespace(
-            sides=sides,
-            baseline=sides[0],
-            robust=sides[1],
-            max_new_tokens=50,
-            notice="scripted",
-            fit=lambda photo: photo,
-            answers=self.two,
-        )
-        third = Speaker(RECOVERED, "third")
-        self.joint = Joint(recovery, third, self.third, 50, Text("recovery.notice", recovery="net", model="third"))
-
-    def two(self, images, question, temperature, max_new_tokens, seed, stop=None):
-        for place in range(len(images)):
-            yield from said("baseline", "1", place)
-            yield from said("robust", CHAIN, place)
-
-    def third(self, images, question, temperature, max_new_tokens, seed, stop=None):
-        self.shown += images
-        for place in range(len(images)):
-            yield from said(RECOVERED, CHAIN, place)
 
 
 @pytest.fixture
@@ -89,39 +49,45 @@ def photo(tmp_path, monkeypatch) -> dict:
 def no_checkpoints(monkeypatch):
     """Loading an encoder takes longer than all else here, and scripted models have no weights to tell of."""
     monkeypatch.setattr(recovery_run, "encoder_at_hand", lambda: None)
-    monkeypatch.setattr(answering, "provenance", lambda pair: {})
+    monkeypatch.setattr(answering, "provenance", lambda *asked: {})
 
 
 def asked(models: Models, photo: dict, on: bool = True, **recipe: float) -> list[tuple]:
     """All updates of a question."""
     sliders = [recipe.get(name.replace(" ", "_"), 0) for name in REGISTRY]
-    return list(third(models).ask(ANN, on, photo, 3, "What?", "dog\ncat", 0.0, 50, *sliders))
+    return list(answers_of(models).ask(ANN, on, photo, 3, "What?", "dog\ncat", 0.0, 50, *sliders))
 
 
-def third(models: Models) -> Recovering:
+def answers_of(models: Models) -> Answers:
     bench = api.Workbench(models.pair, models.joint)
-    return Recovering(bench, Answers(bench, (), Actions(bench, ()).show))
+    return Answers(bench, (), Actions(bench, ()).show)
 
 
-def last(updates: list[tuple], place: int):
-    """What an output showed at the end."""
-    return next(update[place] for update in reversed(updates) if update[place] != gr.skip())
+def shown(updates: list[tuple], column: str) -> list:
+    """What stood in a column, one after the other; the status comes before all columns."""
+    place = 1 + COLUMNS.index(column)
+    return [update[place] for update in updates if update[place] != gr.skip()]
+
+
+def last(updates: list[tuple], column: str):
+    """What stood there at the end."""
+    return shown(updates, column)[-1]
 
 
 def test_the_picture_is_recovered_shown_and_both_are_asked_about(photo, monkeypatch):
     monkeypatch.setattr(settings, "HEARTBEAT_S", 0.02)
     models = Models(Scripted(brighter, steps=3, pause=0.1))
     updates = asked(models, photo, dark_illumination=0.5)
-    assert {len(update) for update in updates} == {7 + recovering.OUTPUTS}
+    assert {len(update) for update in updates} == {2 + len(COLUMNS)}
     ((given, recovered),) = models.shown
     assert np.array_equal(given, degrade(PHOTO, "darkness(0.5)", 3)) and np.array_equal(recovered, brighter(given))
-    html = spoken(last(updates, 7), "en")
+    html = spoken(last(updates, "recovery"), "en")
     assert all(f'class="{name}"' in html for name in ("degraded", "recovered", "clean", "changes"))
     assert "confidently wrong" in html and "PSNR" in html
-    assert "cat" in last(updates, 8) and last(updates, 9) == CHAIN
-    assert last(updates, 0) == "" and "Recovering" in "".join(str(update[7]) for update in updates)
-    pictures = [str(update[7]) for update in updates if update[7] != gr.skip()]
-    assert 'class="recovered"' not in pictures[0], "nothing stands in its place before it is there"
+    assert "cat" in last(updates, "recovered") and last(updates, "recovered_raw") == CHAIN
+    told = shown(updates, "recovery")
+    assert updates[-2][0] == "" and "Recovering" in "".join(told) and last(updates, "recovered_card").visible
+    assert 'class="recovered"' not in told[0], "nothing stands in its place before it is there"
 
 
 def test_a_failed_recovery_is_shown_and_nothing_is_asked(photo):
@@ -130,41 +96,43 @@ def test_a_failed_recovery_is_shown_and_nothing_is_asked(photo):
 
     models = Models(Scripted(fail))
     updates = asked(models, photo, dark_illumination=0.5)
-    html = spoken(last(updates, 7), "en")
+    html = spoken(last(updates, "recovery"), "en")
     assert "no recovered picture" in html and "the server is gone" in html and 'class="recovered"' not in html
-    assert models.shown == [] and "nothing is asked" in spoken(last(updates, 8), "en")
-    assert "cat" in last(updates, 1), "the two others have answered"
+    assert models.shown == [] and "nothing is asked" in spoken(last(updates, "recovered"), "en")
+    assert "cat" in last(updates, "baseline"), "the two others have answered"
 
 
 def test_what_breaks_leaves_nothing_that_waits(photo):
     models = Models(Scripted(brighter))
     models.pair.answers = lambda *asked: 1 / 0
     updates = asked(models, photo, dark_illumination=0.5)
-    assert len(updates[-1]) == 7 + recovering.OUTPUTS and updates[-1][7:] == third(models).clear()
+    assert list(updates[-1][1:]) == [*answering.nothing_asked(), gr.skip()]
     assert "ZeroDivisionError" in updates[-1][0]
 
 
 def test_stop_before_it_began_leaves_nothing_that_waits(photo):
-    actions = third(Models(Scripted(brighter)))
-    assert actions.halt(ANN) == (gr.skip(),) * 9, "nothing was asked"
-    actions.answers.running.asked("ann")
-    assert actions.halt(ANN)[6:] == actions.clear()
+    answers = answers_of(Models(Scripted(brighter)))
+    assert answers.halt(ANN)[1:] == UNCHANGED, "nothing was asked"
+    waiting = answers.prepare(ANN, True, *[0] * len(REGISTRY))
+    assert "Waiting for the recovery" in waiting[3 + COLUMNS.index("recovery")] and waiting[-1].visible
+    assert list(answers.halt(ANN)[1:]) == answering.nothing_asked()
 
 
 def test_a_recovery_that_is_stopped_has_not_failed(photo, monkeypatch):
     monkeypatch.setattr(settings, "HEARTBEAT_S", 0.02)
-    actions = third(Models(Scripted(brighter, steps=100, pause=0.05)))
+    answers = answers_of(Models(Scripted(brighter, steps=100, pause=0.05)))
     updates = []
-    for update in actions.ask(ANN, True, photo, 3, "What?", "", 0.0, 50, *[0] * len(REGISTRY)):
+    for update in answers.ask(ANN, True, photo, 3, "What?", "", 0.0, 50, *[0] * len(REGISTRY)):
         updates.append(update)
-        actions.answers.running.stop("ann", 0)
-    html = spoken(last(updates, 7), "en")
+        answers.running.stop("ann", 0)
+    html = spoken(last(updates, "recovery"), "en")
     assert "Stopped: there is no recovered picture" in html and "failed" not in html
-    assert "Stopped" in spoken(last(updates, 8), "en") and "nothing is asked" in spoken(last(updates, 8), "en")
+    html = spoken(last(updates, "recovered"), "en")
+    assert "Stopped" in html and "nothing is asked" in html
 
 
 def test_without_degradation_the_photo_is_not_called_clean(photo):
-    html = last(asked(Models(Scripted(brighter)), photo), 7)
+    html = last(asked(Models(Scripted(brighter)), photo), "recovery")
     assert 'class="clean"' not in html and "Nothing was degraded" in spoken(html, "en")
 
 
@@ -172,18 +140,26 @@ def test_switched_off_nothing_is_recovered(photo):
     models = Models(Scripted(brighter))
     updates = asked(models, photo, on=False, dark_illumination=0.5)
     assert models.shown == [] and not models.joint.recovery.left.is_set()
-    assert all(update[7:] == (gr.skip(),) * recovering.OUTPUTS for update in updates)
+    assert not last(updates, "recovered_card").visible and last(updates, "recovered") == ""
 
 
-def test_the_page_has_the_column_only_where_something_recovers():
+def test_a_server_without_recovery_refuses_to_recover(photo):
+    models = Models(Scripted(brighter))
+    models.joint = None
+    (update,) = asked(models, photo, dark_illumination=0.5)
+    assert "no recovery on this server" in spoken(update[0], "en")
+
+
+def test_the_page_offers_the_column_only_where_something_recovers():
     models = Models(Scripted(brighter))
     with_it, without = page.build(models.pair, joint=models.joint), page.build(models.pair)
 
-    def ids(blocks: gr.Blocks) -> set:
-        return {getattr(block, "elem_id", None) for block in blocks.blocks.values()}
+    def offered(blocks: gr.Blocks) -> dict[str, bool]:
+        switches = ("recover", "stage-recover", "recovered-card")
+        return {one.elem_id: one.visible for one in blocks.blocks.values() if getattr(one, "elem_id", None) in switches}
 
-    assert {"recover", "recovered-card", "recovery"} <= ids(with_it)
-    assert not {"recover", "recovered-card", "recovery"} & ids(without)
+    assert offered(with_it) == {"recover": True, "stage-recover": True, "recovered-card": False}
+    assert set(offered(without).values()) == {False}, "the card is for runs that are played back"
     names = [{function.api_name for function in blocks.fns.values()} for blocks in (with_it, without)]
     assert {"recover", "answer_recovered"} <= names[0] and not {"recover", "answer_recovered"} & names[1]
 

@@ -105,7 +105,7 @@ def picture(seed: int = 0, size: tuple[int, int] = (30, 20)) -> Image.Image:
 def test_a_link_holds_the_whole_state():
     state = State(
         None, "ab" * 16, "Was ist das? 这是什么? & = # +", ("a dog", "1 % of a cat"),
-        Recipe({"lens blur": 0.31, "gaussian noise": 0.5}), 7, 0.35, 77, "0123456789ab",
+        Recipe({"lens blur": 0.31, "gaussian noise": 0.5}), 7, 0.35, 77, "0123456789ab", True,
     )  # fmt: skip
     assert links.read(state.as_query()) == state
     assert links.read(State(photo="cat.jpg").as_query()) == State(photo="cat.jpg")
@@ -273,9 +273,9 @@ def test_whoever_runs_the_server_lists_and_deletes(tmp_path, capsys):
 # --- what the page does ---
 
 
-def linked(actions: Actions, photo, upload="", question="What is it?", options="dog\ncat", seed=7):
+def linked(actions: Actions, photo, upload="", question="What is it?", options="dog\ncat", seed=7, recover=False):
     sliders = [0.25, *[0] * 15]
-    return actions.link("https://here/", photo, question, options, seed, 0.5, 60, upload, *sliders)
+    return actions.link("https://here/", photo, question, options, seed, 0.5, 60, upload, recover, *sliders)
 
 
 def test_a_link_is_made_and_opened(sharing):
@@ -286,9 +286,9 @@ def test_a_link_is_made_and_opened(sharing):
     photo, seed, question, options, note, *_ = state
     assert (photo, seed, question, options) == (None, 7, "What is it?", "dog\ncat")
     assert "Opened from a link" in note
-    assert state[-3:] == (0.5, 60, "")
+    assert (*state[-5:-2], state[-1]) == (0.5, 60, False, "")
     assert state[9] == 0.25, "the sliders follow the recipe"
-    assert len(state) == 28 == len(actions.open(ANN, "?present=1")) == len(actions.open(ANN, "?seed=x"))
+    assert len(state) == 30 == len(actions.open(ANN, "?present=1")) == len(actions.open(ANN, "?seed=x"))
     assert set(map(str, actions.open(ANN, "?present=1"))) == {str(gr.skip())}
     assert "cannot be opened" in actions.open(ANN, "?seed=x")[4]
 
@@ -399,16 +399,17 @@ def test_a_played_run_brings_everything_back(sharing, upload, monkeypatch):
     path = Path(upload["path"]).with_name("run.json")
     path.write_bytes(content)
     states = list(answers.play(ANN, {"path": str(path)}))
-    assert {len(state) for state in states} == {7 + 5 + 20 + 2}
-    photo, seed, question, options, mark = states[0][7:12]
+    assert {len(state) for state in states} == {11 + 5 + 20 + 3}
+    photo, seed, question, options, mark = states[0][11:16]
     assert (photo, seed, question, options) == (str(CAT.image), 7, "What is it?", "dog\ncat")
-    assert states[0][-2:] == (0.0, 50) and "other models" not in mark
-    assert Path(states[0][6].value["path"] if isinstance(states[0][6].value, dict) else states[0][6].value).is_file()
+    assert states[0][-3:] == (0.0, 50, False) and "other models" not in mark
+    kept = states[0][10].value
+    assert Path(kept["path"] if isinstance(kept, dict) else kept).is_file()
     assert "dog" in states[-1][1] or any("dog" in str(state[1]) for state in states)
     raw = json.loads(content)
     raw["checkpoints"]["robust"]["weights"] = "another"
     path.write_text(json.dumps(raw))
-    assert "other models" in next(iter(answers.play(ANN, {"path": str(path)})))[11]
+    assert "other models" in next(iter(answers.play(ANN, {"path": str(path)})))[15]
     path.write_text(json.dumps(raw | {"temperature": 1e9}))
     (refused,) = answers.play(ANN, {"path": str(path)})
     assert "temperature" in refused[0]

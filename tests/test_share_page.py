@@ -48,8 +48,8 @@ def test_names_and_parameters_are_the_promised_ones(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     asked = ["question", "recipe", "seed", "temperature", "max_new_tokens"]
     promised = {
-        "/record_run": ["image", *asked], "/read_run": ["run"], "/draw_card": ["run", "language"],
-        "/make_link": ["image", "upload", *asked], "/open_link": ["link"], "/share_photo": ["image", "consent"],
+        "/record_run": ["image", *asked, "recovered"], "/read_run": ["run"], "/draw_card": ["run", "language"],
+        "/make_link": ["image", "upload", *asked, "recovered"], "/open_link": ["link"], "/share_photo": ["image", "consent"],
         "/delete_photo": ["upload", "key"], "/shared_photos": ["name", "key"],
         "/remove_photo": ["name", "key", "upload"], "/vote_pair": ["image", *asked],
         "/vote_cast": ["ballot", "better", "right", "voter"], "/vote_results": [],
@@ -108,7 +108,7 @@ def test_shared_pictures_and_the_database_are_not_served(client, app, own):
 
 @pytest.mark.parametrize(
     ("endpoint", "more"),
-    [("record_run", ASKED), ("make_link", ("", *ASKED)), ("share_photo", (True,)), ("vote_pair", ASKED),
+    [("record_run", (*ASKED, False)), ("make_link", ("", *ASKED, False)), ("share_photo", (True,)), ("vote_pair", ASKED),
      ("read_run", ()), ("draw_card", ("en",))],
 )  # fmt: skip
 @pytest.mark.parametrize("mark", [{}, {"meta": {"_type": "gradio.FileData"}}])

@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import permutations
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,15 +27,18 @@ from demo.annotate.access import Access
 from demo.chain import format_chain
 from demo.examples import load_examples
 from demo.generation import Event, Stats
+from demo.recovery.joint import Joint, Speaker
+from demo.replies import PAIR, SIDES
 from demo.store.database import Store, default_url
 from demo.store.tables import Vote
 from demo.vote import __main__ as command_line
 from demo.vote import panels
 from demo.vote.actions import Actions
-from demo.vote.ballots import CHOICES, SIDES, Ballots, item_of
+from demo.vote.ballots import CHOICES, Ballots, item_of
 from demo.vote.box import BACKUP, COLUMNS, Box, DoubleVoteError
 from demo.vote.figures import results, standing, wilson
 from demo.vote.voting import Voting
+from tests.recovering import Scripted, brighter
 from tests.spoken import spoken
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,6 +53,7 @@ def ballot(ballots: Ballots, item: str = "i" * 64, **more):
         "item": item, "photo": "cat.jpg", "question": "What is it?\n0. dog\n1. cat", "options": ("dog", "cat"),
         "answer": "cat", "recipe": Recipe({"lens blur": 0.4}), "seed": 7, "temperature": 0.0, "max_new_tokens": 50,
         "models": MODELS, "replies": {"baseline": "dog", "robust": CHAIN}, "said": {"baseline": "dog", "robust": "cat"},
+        "sides": ballots.draw(PAIR),
     }  # fmt: skip
     return ballots.add(**about | more)
 
@@ -64,11 +70,18 @@ def said(votes: list[Vote]) -> list[tuple]:
 # --- ballots ---
 
 
-def test_either_side_stands_first_about_as_often():
+def in_order(*sides: str) -> Ballots:
+    """Ballots that draw these sides in this order."""
+    return Ballots(rng=SimpleNamespace(sample=lambda _, count: sides))
+
+
+def test_every_pair_stands_in_either_order_about_as_often():
     ballots = Ballots(rng=random.Random(0))
-    first = [ballot(ballots).first for _ in range(400)]
-    assert 160 < first.count("robust") < 240
-    one = ballot(Ballots(rng=SimpleNamespace(choice=lambda sides: "robust")))
+    two = Counter(tuple(ballots.draw(PAIR).values()) for _ in range(400))
+    assert set(two) == {PAIR, PAIR[::-1]} and 160 < two[PAIR] < 240
+    three = Counter(tuple(ballots.draw(SIDES).values()) for _ in range(600))
+    assert set(three) == set(permutations(SIDES, 2)) and min(three.values()) > 70
+    one = ballot(in_order("robust", "baseline"))
     assert one.sides == {"a": "robust", "b": "baseline"}
     assert [one.side(choice) for choice in CHOICES] == ["robust", "baseline", "both", "neither"]
 
@@ -103,9 +116,9 @@ def test_a_ballot_shows_no_names():
     told = spoken(panels.revealed(one))
     assert "the old one" in told and "the new one" in told and "The right answer: cat" in told
     hostile = "<script>alert(1)</script>"
-    evil = ballot(Ballots(), question=hostile, said=dict.fromkeys(SIDES, hostile), answer=hostile,
-                  replies=dict.fromkeys(SIDES, hostile),
-                  models={side: {"name": hostile, "weights": hostile} for side in SIDES})  # fmt: skip
+    evil = ballot(Ballots(), question=hostile, said=dict.fromkeys(PAIR, hostile), answer=hostile,
+                  replies=dict.fromkeys(PAIR, hostile),
+                  models={side: {"name": hostile, "weights": hostile} for side in PAIR})  # fmt: skip
     assert "<script" not in panels.answers(evil) + panels.asked(hostile, evil.question) + panels.revealed(evil)
 
 
@@ -123,8 +136,8 @@ def test_a_number_among_numbers_is_judged_as_its_model_means_it():
 
 
 def test_a_vote_is_kept_by_sides_whatever_their_places(box):
-    for number, first in enumerate(SIDES):
-        one = ballot(Ballots(rng=SimpleNamespace(choice=lambda _, first=first: first)), str(number))
+    for number, sides in enumerate((PAIR, PAIR[::-1])):
+        one = ballot(in_order(*sides), str(number))
         box.cast(one, "a", "b", "me", 2.5)
     (vote, other) = box.votes()
     assert (vote.better, vote.right) == ("baseline", "robust")
@@ -233,28 +246,48 @@ def test_no_interval_of_what_cannot_be():
 
 
 def test_ties_are_stated_and_decide_nothing():
-    one = standing(["robust", "robust", "baseline", "both", "both", "neither", None])
-    assert (one.robust, one.baseline, one.both, one.neither, one.silent) == (2, 1, 2, 1, 1)
+    one = standing(["robust", "robust", "baseline", "both", "both", "neither", None], PAIR)
+    assert (one.wins, one.both, one.neither, one.silent) == ({"baseline": 1, "robust": 2}, 2, 1, 1)
     assert (one.decided, one.share) == (3, 2 / 3)
     assert (one.low, one.high) == wilson(2, 3)
-    assert standing(["both", None]).share is None
+    assert standing(["both", None], PAIR).share is None
+    told = one.as_json()
+    assert (told["robust"], told["baseline"], told["decided"], told["share"]) == (2, 1, 3, 2 / 3)
 
 
 def test_results_are_counted_by_models(box):
-    ballots = Ballots(rng=SimpleNamespace(choice=lambda _: "robust"))
+    ballots = in_order("robust", "baseline")
     other = MODELS | {"robust": {"name": "the new one", "weights": "c3"}}
     for number, (voter, better, right) in enumerate([("x", "a", "a"), ("x", "a", ""), ("y", "b", "both")]):
         box.cast(ballot(ballots, f"{number % 2}"), better, right, voter)
     box.cast(ballot(ballots, "other models", models=other), "neither", "neither", "x")
     most, least = results(box.votes())
     assert (most.votes, most.voters, most.items, most.first) == (3, 2, 2, 2 / 3)
-    assert (most.standings["better"].robust, most.standings["better"].baseline) == (2, 1)
-    assert (most.standings["right"].robust, most.standings["right"].both, most.standings["right"].silent) == (1, 1, 1)
+    right = most.standings["right"]
+    assert most.standings["better"].wins == {"baseline": 1, "robust": 2}
+    assert (right.wins["robust"], right.both, right.silent) == (1, 1, 1)
     assert (least.votes, least.first, least.standings["better"].share) == (1, None, None)
     html = spoken(panels.results([most, least]))
     assert "67% [21%, 94%]" in html and "not decided yet" in html and "Votes: 3" in html
     assert "No votes yet" in panels.results([])
     json.dumps([one.as_json() for one in (most, least)])
+
+
+def test_results_of_a_third_side_stand_for_themselves(box):
+    third = {"name": "the third one", "weights": "d4"}
+    for number, (sides, better) in enumerate([(("recovered", "robust"), "a"), (("baseline", "recovered"), "a")]):
+        said = {"models": {side: (MODELS | {"recovered": third})[side] for side in sides},
+                "replies": dict.fromkeys(sides, CHAIN), "said": dict.fromkeys(sides, "cat")}  # fmt: skip
+        box.cast(ballot(in_order(*sides), str(number), **said), better, "b", "me")
+    with_robust, with_baseline = results(box.votes())
+    assert list(with_robust.models) == ["robust", "recovered"] and with_robust.standings["better"].share == 1.0
+    assert list(with_baseline.models) == ["baseline", "recovered"] and with_baseline.standings["better"].share == 0.0
+    html = spoken(panels.results([with_robust]), "en")
+    assert "the third one against the new one" in html and "wins: recovered first" in html
+    assert html.index("recovered first") < html.index("degradation-aware") and "baseline" not in html
+    rows = [json.loads(line) for line in box.as_jsonl().splitlines()]
+    assert [row["recovered_weights"] for row in rows] == ["d4", "d4"]
+    assert (rows[0]["baseline"], rows[0]["baseline_reply"], rows[1]["robust"]) == (None, None, None)
 
 
 # --- exports ---
@@ -284,14 +317,21 @@ def test_votes_are_pushed_and_come_back_to_a_server_that_forgot_them(box, tmp_pa
     assert not (tmp_path / "push").exists(), "no votes, no file"
     for number in range(3):
         box.cast(ballot(Ballots(), str(number)), "a", "b" if number else "", "me", 1.5)
+    third = {side: {"name": f"the {side}", "weights": None} for side in ("baseline", "recovered")}
+    drawn = {"models": third, "replies": dict.fromkeys(third, "x"), "said": dict.fromkeys(third, "x")}
+    box.cast(ballot(in_order(*third), "third", **drawn), "a", None, "me")
     box.keep_in(tmp_path / "push")
     pushed = (tmp_path / "push" / BACKUP).stat().st_mtime_ns
     box.keep_in(tmp_path / "push")
     assert (tmp_path / "push" / BACKUP).stat().st_mtime_ns == pushed, "nothing has changed"
     there = Box(Store(default_url(tmp_path / "forgetful")))
     assert there.take_back(tmp_path) == 0
-    assert [there.take_back(tmp_path / "push") for _ in range(2)] == [3, 0]
+    assert [there.take_back(tmp_path / "push") for _ in range(2)] == [4, 0]
     assert there.as_jsonl() == box.as_jsonl()
+    first = json.loads(box.as_jsonl().splitlines()[0])
+    old = {name: value for name, value in first.items() if not name.startswith("recovered")}
+    (tmp_path / "push" / BACKUP).write_text(json.dumps(old | {"ballot": "of old", "item": "another"}))
+    assert there.take_back(tmp_path / "push") == 1
     (tmp_path / "push" / BACKUP).write_text("{}")
     with pytest.raises(ValueError, match="no votes of ours"):
         there.take_back(tmp_path / "push")
@@ -303,7 +343,7 @@ def test_votes_are_pushed_and_come_back_to_a_server_that_forgot_them(box, tmp_pa
 @pytest.fixture
 def voting(tmp_path, monkeypatch) -> Voting:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
-    sides = [SimpleNamespace(name=name, label=MODELS[name]["name"], weights=MODELS[name]["weights"]) for name in SIDES]
+    sides = [SimpleNamespace(name=name, label=MODELS[name]["name"], weights=MODELS[name]["weights"]) for name in PAIR]
     pair = SimpleNamespace(sides=sides, max_new_tokens=50, fit=lambda image: image.resize((30, 20)))
     return Voting(api.Workbench(pair), EXAMPLES, Store(default_url(tmp_path)))
 
@@ -341,6 +381,28 @@ def test_the_same_question_is_one_item_and_a_failure_is_none(voting, script):
     with pytest.raises(ValueError, match="seed"):
         voting.question(EXAMPLES[0].image, "What?", Recipe(), -1, 0.0, 20)
     script("0", CHAIN, "out of memory")
+    with pytest.raises(ValueError, match="failed"):
+        list(voting.asking(asked))
+
+
+def test_a_third_side_is_drawn_and_recovers_only_then(voting, script):
+    script("0", CHAIN)
+    recovery, asked = Scripted(brighter), voting.question(EXAMPLES[0].image, "What?", Recipe(), 3, 0.0, 20)
+    alone = [*voting.asking(asked)][-1].item
+    voting.bench.joint = Joint(recovery, Speaker("recovered", "the third"), lambda *images: iter(third), 50, None)
+    third = [Event("recovered", "1", tokens=1), Event("recovered", done=True, stats=END)]
+    items = set()
+    for drawn in (("robust", "baseline"), ("recovered", "robust"), ("baseline", "recovered")):
+        voting.ballots.draw = in_order(*drawn).draw
+        *_, one = voting.asking(asked)
+        items.add(one.item)
+        assert tuple(one.sides.values()) == drawn and set(one.models) == set(one.said) == set(drawn)
+        assert recovery.left.is_set() == ("recovered" in drawn)
+        assert voting.vote(one.id, "a", "", "me")[1] == (len(voting.box.votes()) == 1 and drawn[0] == "robust")
+        recovery.left.clear()
+    assert len(items) == 1 and alone not in items, "who has seen one pair's answers is not blind to another's"
+    assert one.models["recovered"]["weights"].endswith(recovery.digest), "answers follow from the recovery, too"
+    recovery.make = lambda image: 1 / 0
     with pytest.raises(ValueError, match="failed"):
         list(voting.asking(asked))
 

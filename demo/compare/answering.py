@@ -3,8 +3,7 @@
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,77 +11,29 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from degradations import REGISTRY, Recipe, files
-from demo import markup, photos, settings
-from demo.api import Workbench, check_generation, check_question, states, told_to_the_visitor, upload_path
+from demo import markup, settings
+from demo.api import Workbench, check_generation, check_question, told_to_the_visitor, upload_path
+from demo.api import replies as replies_of
 from demo.chain import parse_options, question_with_options
 from demo.compare import panels
+from demo.compare.recovering import Shown, saved
+from demo.compare.running import Running, Stop
 from demo.examples import Example, example_of, known_answer
-from demo.present.recording import Recorder, Recording, replay
+from demo.present.playback import paced, replay
+from demo.present.recording import Recorder, Recording
 from demo.present.recording import read as read_recording
 from demo.provenance import provenance, same_weights
+from demo.recovery import panels as recovery_panels
+from demo.recovery.run import events as events_of
+from demo.replies import RECOVERED
 from demo.texts import Text, reason
 
 log = logging.getLogger(__name__)
 
-
-class Stop(threading.Event):
-    """Ends a run once it is set; `left` where nobody is there to see how it ends: another photo, another slide."""
-
-    left = False
-
-
-class Running:
-    """The comparisons that run now, by browser session, so that Stop reaches the generation itself."""
-
-    def __init__(self):
-        self._lock = threading.Lock()
-        self._runs: dict[str, tuple[Stop, threading.Event]] = {}
-        self._waiting: set[str] = set()
-        self._stopped_early: dict[str, bool] = {}
-
-    def asked(self, session: str) -> None:
-        """A new question is on its way into the queue: what was stopped before is forgotten."""
-        with self._lock:
-            self._stopped_early.pop(session, None)
-            self._waiting.add(session)
-
-    @contextmanager
-    def entered(self, session: str) -> Iterator[Stop]:
-        """Register a run; gives the event that stops it, set already if Stop came while it waited in the queue."""
-        stop, over = Stop(), threading.Event()
-        with self._lock:
-            self._runs[session] = stop, over
-            self._waiting.discard(session)
-            if session in self._stopped_early:
-                stop.left = self._stopped_early[session]
-                stop.set()
-        try:
-            yield stop
-        finally:
-            over.set()
-            with self._lock:
-                if self._runs.get(session) == (stop, over):
-                    del self._runs[session]
-
-    def stop(self, session: str, patience: float, leave: bool = False) -> bool | None:
-        """Stop a session's run and wait until it has said its last; `leave` makes it `Stop.left`.
-
-        Returns:
-            False where it is still in the queue, None where there is nothing to stop.
-        """
-        with self._lock:
-            run = self._runs.get(session)
-            if run is None:
-                if session not in self._waiting:
-                    return None
-                self._waiting.discard(session)
-                self._stopped_early[session] = leave
-                return False
-        stop, over = run
-        stop.left = stop.left or leave
-        stop.set()
-        over.wait(patience)
-        return True
+DRAWN = {"baseline": panels.baseline_column, "robust": panels.robust_column, RECOVERED: panels.recovered_column}
+COLUMNS = (*DRAWN, *(f"{side}_raw" for side in DRAWN), "score", "recovery", "recovered_card")
+"""What a run is shown in; all of it is what a docstring here calls columns."""
+UNCHANGED = (gr.skip(),) * len(COLUMNS)
 
 
 class Answers:
@@ -99,37 +50,80 @@ class Answers:
             check_question(question, options or "")
             self.bench.working_photo(upload_path(photo))
 
-    def prepare(self, request: gr.Request, *intensities):
+    def switch(self, recover: bool):
+        """recovered card"""
+        return gr.Column(visible=bool(recover))
+
+    def prepare(self, request: gr.Request, recover, *intensities):
         """status, ask, stop, columns"""
         self.running.asked(request.session_hash)
         waiting = {"text": "", "done": False, "stats": None, "answer": None, "choice": None}
+        sides = {side: waiting for side in DRAWN if side != RECOVERED or recover}
+        recovery = recovery_panels.recovery(recovery_panels.state_of(None) if recover else None)
         return (
             markup.message(Text("compare.queued")),
             gr.Button(interactive=False),
             gr.Button(interactive=True),
-            panels.baseline_column(waiting),
-            panels.robust_column(waiting),
-            "",
-            "",
-            panels.scoreboard(read_sliders(intensities), waiting),
+            *columns(sides, None, read_sliders(intensities), recovery, self.switch(recover)),
         )
 
-    def ask(self, request: gr.Request, photo, seed, question, options, temperature, max_new_tokens, *intensities):
+    def ask(
+        self, request: gr.Request, recover, photo, seed, question, options, temperature, max_new_tokens, *intensities
+    ):
         """status, columns, kept run; as the models write"""
 
         def answers() -> Iterator[tuple]:
-            asked, recipe = self.asked(photo, question, options), read_sliders(intensities)
             numbers = check_generation(seed, temperature, max_new_tokens)
-            recorder = self.recorder(asked, recipe, *numbers)
-            events = self.bench.events(asked.photo, asked.question, recipe, *numbers, stop)
-            yield from answered(recorder.record(events), asked, recipe)
-            yield *[gr.skip()] * 6, gr.DownloadButton(value=self.keep(recorder.recording()), interactive=True)
+            asked = self.asked(photo, question, options)
+            yield from self.answering(asked, read_sliders(intensities), numbers, bool(recover), stop)
 
         with self.running.entered(request.session_hash) as stop:
             yield from seen(told(answers()), stop)
 
+    def answering(
+        self,
+        asked: "Asked",
+        recipe: Recipe,
+        numbers: tuple[int, float, int],
+        recover: bool,
+        stop: threading.Event,
+        characters_per_s: float | None = None,
+    ) -> Iterator[tuple]:
+        """status, columns, kept run; as the models write, or not faster than so many characters a second
+
+        Args:
+            numbers: seed, temperature and most tokens.
+            recover: whether the third side is asked.
+        """
+        recorder = self.recorder(asked, recipe, *numbers, recover)
+        events = recorder.record(events_of(self.bench, asked.photo, asked.question, recipe, *numbers, stop, recover))
+        if characters_per_s is not None:
+            events = paced(events, characters_per_s, stop)
+        yield from self.answered(events, asked, recipe, numbers[0], recorder.sides)
+        yield gr.skip(), *UNCHANGED, gr.DownloadButton(value=self.keep(recorder.recording()), interactive=True)
+
+    def answered(
+        self, events: Iterator, asked: "Asked", recipe: Recipe, seed: int, sides: Collection[str], mark: str = ""
+    ) -> Iterator[tuple]:
+        """status, columns, and nothing to keep; as the events come in, of each only what has changed
+
+        Args:
+            sides: those that are asked.
+            mark: what the status says instead of that an answer is coming: that it was recorded.
+        """
+        recovery = Shown(self.bench, asked.photo, recipe, seed, self.cache) if RECOVERED in sides else None
+        shown, card = [None] * (1 + len(COLUMNS)), self.switch(recovery is not None)
+        for replies in replies_of(events, sides):
+            told = {name: reply.as_json(asked.options) for name, reply in replies.items()}
+            over = all(side["done"] for side in told.values())
+            html = recovery.html(replies[RECOVERED]) if recovery else recovery_panels.recovery(None)
+            new = [mark or markup.message("" if over else Text("compare.answering"))]
+            new += columns(told, asked, recipe, html, card)
+            yield *[gr.skip() if a == b else b for a, b in zip(shown, new, strict=True)], gr.skip()
+            shown = new
+
     def play(self, request: gr.Request, upload):
-        """status, columns, kept run, then the scene, temperature and most tokens; from a file"""
+        """status, columns, kept run, then the scene, temperature, most tokens and the switch; from a file"""
 
         def answers() -> Iterator[tuple]:
             path = upload_path(upload)
@@ -144,18 +138,20 @@ class Answers:
             asked = Asked(photo, recording.question, listed, known)
             shown = self.show(request, photo, recording.recipe, recording.seed)
             mark = recorded(recording)
-            if not same_weights(recording.provenance.get("checkpoints", {}), self.bench.pair):
+            if not same_weights(recording.provenance.get("checkpoints", {}), self.bench.pair, self.bench.joint):
                 mark += markup.remark(Text("share.other-weights"))
             fields = str(photo), recording.seed, question, "\n".join(listed), mark, *shown
-            fields += numbers[1:]
+            again = RECOVERED in recording.models and self.bench.joint is not None
+            fields += *numbers[1:], again
             kept = gr.DownloadButton(value=self.keep(recording), interactive=True)
-            yield *[gr.skip()] * 6, kept, *fields
-            for columns in answered(replay(recording, 1.0, stop), asked, recording.recipe, mark):
-                yield *columns, *[gr.skip()] * len(fields)
+            yield gr.skip(), *UNCHANGED, kept, *fields
+            events = replay(recording, 1.0, stop)
+            for news in self.answered(events, asked, recording.recipe, numbers[0], recording.models, mark):
+                yield *news, *[gr.skip()] * len(fields)
 
         self.running.asked(request.session_hash)
         with self.running.entered(request.session_hash) as stop:
-            yield from seen(told(answers(), more=1 + 5 + 4 + len(REGISTRY) + 2), stop)
+            yield from seen(told(answers(), more=1 + 5 + 4 + len(REGISTRY) + 3), stop)
 
     def asked(self, photo, question, options) -> "Asked":
         """What is asked, once it has been found to be usable.
@@ -168,13 +164,15 @@ class Answers:
         correct = known_answer(self.examples, path, question, listed)
         return Asked(path, whole, parse_options(whole), correct)  # a question may bring its own options
 
-    def recorder(self, asked: "Asked", recipe: Recipe, seed: int, temperature: float, max_new_tokens: int) -> Recorder:
+    def recorder(
+        self, asked: "Asked", recipe: Recipe, seed: int, temperature: float, max_new_tokens: int, recover: bool = False
+    ) -> Recorder:
         """Keeps a run of these settings; of an example's photo by its name, of others at the models' size."""
         example = example_of(self.examples, asked.photo)
         photo = example.image.name if example else self.bench.working_photo(asked.photo)
-        models = {side.name: str(side.label) for side in self.bench.pair.sides}
         about = asked.question, recipe, seed, temperature, max_new_tokens, photo
-        return Recorder(models, *about, provenance(self.bench.pair))
+        told = provenance(self.bench.pair, self.bench.joint if recover else None)
+        return Recorder(self.bench.models(recover), *about, told)
 
     def keep(self, recording: Recording) -> str:
         """The path of a file with a run."""
@@ -194,22 +192,22 @@ class Answers:
                 if example.image.name == recording.photo:
                     return example.image
             raise ValueError(Text("present.no-photo", name=recording.photo))
-        pixels = hashlib.sha256(recording.photo.tobytes()).hexdigest(), recording.photo.size
-        return photos.save_once(pixels, self.cache, lambda: recording.photo)
+        return Path(saved(recording.photo, self.cache))
 
     def halt(self, request: gr.Request):
         """status, columns; what was answered long ago stays"""
         stopped = self.running.stop(request.session_hash, settings.STOP_PATIENCE_S)
         if stopped is None:
-            return [gr.skip()] * 6
+            return gr.skip(), *UNCHANGED
         if stopped:
-            return markup.message(Text("compare.stopped")), *[gr.skip()] * 5
+            return markup.message(Text("compare.stopped")), *UNCHANGED
         return markup.message(Text("compare.stopped-early")), *nothing_asked()
 
-    def leave(self, request: gr.Request):
+    def leave(self, request: gr.Request, recover):
         """status, ask, stop, columns, kept run; what was answered about another photo goes with it"""
         self.running.stop(request.session_hash, settings.STOP_PATIENCE_S, leave=True)
-        return "", *self.settle(), *nothing_asked(), gr.DownloadButton(value=None, interactive=False)
+        left = nothing_asked(self.switch(recover))
+        return "", *self.settle(), *left, gr.DownloadButton(value=None, interactive=False)
 
     def turned_away(self):
         """status, ask, stop, columns; of a question that found no place in the queue"""
@@ -230,43 +228,35 @@ class Asked:
     correct: int | None
 
 
-def answered(events: Iterator, asked: Asked, recipe: Recipe, mark: str = "") -> Iterator[tuple]:
-    """status, columns, and nothing to keep; as the events come in, of each only what has changed
+def columns(
+    sides: Mapping[str, Mapping], asked: Asked | None, recipe: Recipe | None, recovery: str, card: object
+) -> list:
+    """The values of `COLUMNS`.
 
     Args:
-        mark: what the status says instead of that an answer is coming: that it was recorded.
+        sides: as `demo.api` describes them; one that is not there has not been asked.
+        recovery: as HTML; card: the update of the third side's card.
     """
-    shown = [None] * 6
-    for sides in states(events, asked.options):
-        base, robust = sides["baseline"], sides["robust"]
-        over = base["done"] and robust["done"]
-        new = [
-            mark or markup.message("" if over else Text("compare.answering")),
-            panels.baseline_column(base, asked.options, asked.correct),
-            panels.robust_column(robust, asked.options, asked.correct),
-            base["text"],
-            robust["text"],
-            panels.scoreboard(recipe, robust),
-        ]
-        yield *[gr.skip() if a == b else b for a, b in zip(shown, new, strict=True)], gr.skip()
-        shown = new
+    options, correct = (asked.options, asked.correct) if asked else ((), None)
+    drawn = [draw(sides.get(name), options, correct) for name, draw in DRAWN.items()]
+    raw = [sides[name]["text"] if name in sides else "" for name in DRAWN]
+    return [*drawn, *raw, panels.scoreboard(recipe, sides.get("robust")), recovery, card]
 
 
-def told(answers: Iterator[tuple], more: int = 1, last: Sequence = ()) -> Iterator[tuple]:
+def told(answers: Iterator[tuple], more: int = 1) -> Iterator[tuple]:
     """The same updates; a failure is told to the visitor in place of them.
 
     Args:
         more: how many outputs there are besides status and columns that a failure leaves as they are.
-        last: what further outputs show after a failure.
     """
     try:
         yield from answers
     except ValueError as error:
-        yield markup.message(reason(error), "bad"), *nothing_asked(), *[gr.skip()] * more, *last
+        yield markup.message(reason(error), "bad"), *nothing_asked(), *[gr.skip()] * more
     except Exception as error:  # the page must not go on saying that an answer is coming
         log.exception("a comparison failed")
         said = markup.message(Text("compare.broken", reason=type(error).__name__), "bad")
-        yield said, *nothing_asked(), *[gr.skip()] * more, *last
+        yield said, *nothing_asked(), *[gr.skip()] * more
 
 
 def seen(updates: Iterator[tuple], stop: Stop) -> Iterator[tuple]:
@@ -278,13 +268,15 @@ def seen(updates: Iterator[tuple], stop: Stop) -> Iterator[tuple]:
 
 def recorded(recording: Recording) -> str:
     """The mark of what no model is saying now."""
-    models = f"{recording.models['baseline']} / {recording.models['robust']}"
+    models = list(recording.models.values())
+    recovery = recording.provenance.get("checkpoints", {}).get(RECOVERED, {}).get("recovery")
+    models = " / ".join([*models, *([recovery] if recovery else [])])
     return markup.message(Text("present.recorded", made=recording.made[:16].replace("T", " "), models=models), "played")
 
 
-def nothing_asked():
-    """columns, before anything is asked"""
-    return panels.baseline_column(None), panels.robust_column(None), "", "", panels.scoreboard(None)
+def nothing_asked(card: object = UNCHANGED[0]) -> list:
+    """columns, before anything is asked; the third side's card stays as it is, or becomes another"""
+    return columns({}, None, None, recovery_panels.recovery(None), card)
 
 
 def read_options(text: str | None) -> list[str]:

@@ -9,6 +9,7 @@ from html import escape
 from degradations import REGISTRY, Recipe, compare
 from demo.chain import TAGS, Chain, parse_chain
 from demo.markup import chips, empty, number, paragraph, remark, small, stage_class, tiles, type_name
+from demo.recovery.panels import nothing_to_answer
 from demo.texts import Text, both, shown
 
 LONG_ANSWER = 60
@@ -35,8 +36,12 @@ def robust_column(side: Mapping | None, options: Sequence[str] = (), correct: in
 
 
 def recovered_column(side: Mapping | None, options: Sequence[str] = (), correct: int | None = None) -> str:
-    """The same of the model that sees the recovered picture, too; nothing before it is asked."""
-    return "" if side is None else _chain(side, options, correct)
+    """The same of the model that sees the recovered picture, too: nothing before it is asked, and without that picture
+    that there is none."""
+    if side is None:
+        return ""
+    recovery = side.get("recovery")
+    return nothing_to_answer(recovery) if recovery and recovery["error"] else _chain(side, options, correct)
 
 
 def _chain(side: Mapping, options: Sequence[str], correct: int | None) -> str:

@@ -13,8 +13,7 @@ from degradations.registry import Degradation
 from demo import api, markup, settings
 from demo.compare import panels
 from demo.compare.actions import Actions
-from demo.compare.answering import Answers
-from demo.compare.recovering import Recovering
+from demo.compare.answering import COLUMNS, Answers
 from demo.examples import Example
 from demo.labels import Labels
 from demo.recovery import panels as recovery_panels
@@ -187,8 +186,14 @@ def _question_card(ui: SimpleNamespace, bench: api.Workbench, labels: Labels) ->
             max_lines=8,
             elem_id="options",
         )
-        if bench.joint:
-            ui.recover = labels(gr.Checkbox, False, label=Text("recovery.switch"), container=False, elem_id="recover")
+        ui.recover = labels(
+            gr.Checkbox,
+            False,
+            label=Text("recovery.switch"),
+            container=False,
+            visible=bench.joint is not None,
+            elem_id="recover",
+        )
         with gr.Row(elem_id="go", elem_classes="go"):
             ui.ask = labels(gr.Button, value=Text("compare.ask"), variant="primary", elem_id="ask", scale=3)
             ui.stop = labels(
@@ -225,8 +230,7 @@ def _answer_cards(ui: SimpleNamespace, bench: api.Workbench, labels: Labels) -> 
         with _card("robust-card", Text("compare.robust"), pair.robust.label):
             ui.robust = gr.HTML(panels.robust_column(None), elem_id="robust")
             ui.robust_raw = _raw("robust-raw", labels)
-        if bench.joint:
-            _recovered_card(ui, bench.joint, labels)
+        _recovered_card(ui, bench.joint, labels)
     with _card("score-card", Text("compare.score")):
         ui.score = gr.HTML(panels.scoreboard(None), elem_id="score")
     with gr.Row(elem_id="kept"):
@@ -234,10 +238,12 @@ def _answer_cards(ui: SimpleNamespace, bench: api.Workbench, labels: Labels) -> 
         ui.play = labels(gr.UploadButton, label=Text("compare.play"), size="sm", file_types=[".json"], elem_id="play")
 
 
-def _recovered_card(ui: SimpleNamespace, joint: Joint, labels: Labels) -> None:
+def _recovered_card(ui: SimpleNamespace, joint: Joint | None, labels: Labels) -> None:
+    """Without a recovery here, the card is for runs that are played back."""
     with gr.Column(elem_id="recovered-card", elem_classes="card", visible=False) as ui.recovered_card:
-        said = markup.remark(joint.notice) + markup.remark(Text("recovery.not-kept"))
-        gr.HTML(markup.heading(Text("compare.recovered"), joint.side.label) + said)
+        label = joint.side.label if joint else ""
+        notice = joint.notice if joint else Text("recovery.notice-recorded")
+        gr.HTML(markup.heading(Text("compare.recovered"), label) + markup.remark(notice))
         with gr.Row(elem_id="recovered-parts"):
             ui.recovery = gr.HTML(recovery_panels.recovery(None), elem_id="recovery")
             ui.recovered = gr.HTML(panels.recovered_column(None), elem_id="recovered")
@@ -290,7 +296,7 @@ def _wire(ui: SimpleNamespace, actions: Actions, answers: Answers) -> None:
     ui.scene = [*photo, ui.question, ui.options, ui.note, *everything]
     ui.examples.select(actions.choose_example, None, ui.scene, **at_once)
 
-    columns = ui.columns = [ui.baseline, ui.robust, ui.baseline_raw, ui.robust_raw, ui.score]
+    columns = ui.columns = [getattr(ui, name) for name in COLUMNS]
     switches = [ui.ask, ui.stop]
     # The check has no outputs, because Gradio writes "Error" across those of an event that fails; and it goes through
     # the queue, which alone tells the visitor why.
@@ -302,20 +308,12 @@ def _wire(ui: SimpleNamespace, actions: Actions, answers: Answers) -> None:
         api_visibility="private",
         **raw,
     )
-    prepared = checked.success(answers.prepare, ui.sliders, [ui.status, *switches, *columns], **at_once)
-    anew = [ui.examples.select, ui.photo.input]
-    ask, halt, switched, third = answers.ask, answers.halt, [], []
-    if actions.bench.joint:
-        recovering = Recovering(actions.bench, answers)
-        third = [ui.recovery, ui.recovered, ui.recovered_raw]
-        ui.recover.input(recovering.switch, ui.recover, ui.recovered_card, **at_once)
-        checked.success(recovering.prepare, ui.recover, third, **at_once)
-        gr.on([ui.play.upload, *anew], recovering.clear, None, third, **at_once)
-        ask, halt, switched = recovering.ask, recovering.halt, [ui.recover]
+    prepared = checked.success(answers.prepare, [ui.recover, *ui.sliders], [ui.status, *switches, *columns], **at_once)
+    ui.recover.input(answers.switch, ui.recover, ui.recovered_card, **at_once)
     asking = prepared.success(
-        ask,
-        [*switched, *photo, ui.question, ui.options, ui.temperature, ui.max_new_tokens, *ui.sliders],
-        [ui.status, *columns, ui.keep, *third],
+        answers.ask,
+        [ui.recover, *photo, ui.question, ui.options, ui.temperature, ui.max_new_tokens, *ui.sliders],
+        [ui.status, *columns, ui.keep],
         show_progress="minimal",
         show_progress_on=ui.status,
         api_visibility="private",
@@ -328,7 +326,7 @@ def _wire(ui: SimpleNamespace, actions: Actions, answers: Answers) -> None:
     playing = ui.play.upload(
         answers.play,
         ui.play,
-        [ui.status, *columns, ui.keep, *ui.scene, ui.temperature, ui.max_new_tokens],
+        [ui.status, *columns, ui.keep, *ui.scene, ui.temperature, ui.max_new_tokens, ui.recover],
         show_progress="hidden",
         concurrency_limit=settings.MOST_PLAYED,
         api_visibility="private",
@@ -337,10 +335,9 @@ def _wire(ui: SimpleNamespace, actions: Actions, answers: Answers) -> None:
     asking.then(answers.settle, None, switches, **at_once)
     # What follows by `then` does not follow a failure, and a full queue is one.
     asking.failure(answers.turned_away, None, [ui.status, *switches, *columns], **at_once)
-    if third:
-        asking.failure(recovering.clear, None, third, **at_once)
     # Stop ends the generation; cancelling also takes a question out of the queue that has not begun.
-    stopping = ui.stop.click(halt, None, [ui.status, *columns, *third], **at_once)
+    stopping = ui.stop.click(answers.halt, None, [ui.status, *columns], **at_once)
     stopping.then(None, cancels=[asking]).then(answers.settle, None, switches, **at_once)
     cleared = [ui.status, *switches, *columns, ui.keep]
-    gr.on(anew, answers.leave, None, cleared, cancels=[asking, playing], **at_once)
+    anew = [ui.examples.select, ui.photo.input]
+    gr.on(anew, answers.leave, ui.recover, cleared, cancels=[asking, playing], **at_once)

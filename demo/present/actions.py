@@ -6,22 +6,13 @@ from pathlib import Path
 import gradio as gr
 
 from demo import settings
-from demo.api import Workbench, check_generation, told_to_the_visitor, upload_path
+from demo.api import check_generation, told_to_the_visitor, upload_path
 from demo.chain import question_with_options
-from demo.compare.answering import (
-    Answers,
-    Asked,
-    answered,
-    nothing_asked,
-    read_options,
-    read_sliders,
-    recorded,
-    seen,
-    told,
-)
+from demo.compare.answering import Answers, Asked, nothing_asked, read_options, read_sliders, recorded, seen, told
 from demo.examples import Example
 from demo.present import deck, recording, views
 from demo.present.deck import Deck, Slide
+from demo.present.playback import paced, replay
 from demo.texts import Text
 
 READABLE = "readable"
@@ -32,13 +23,13 @@ PACES = (READABLE, "1", "2", "4")
 class Actions:
     """One method an event. The order of the returned values is that of the outputs in stage.py."""
 
-    def __init__(self, bench: Workbench, examples: Sequence[Example], scene, answers: Answers, runs: Path, decks: Path):
+    def __init__(self, examples: Sequence[Example], scene, answers: Answers, runs: Path, decks: Path):
         """
         Args:
             scene: gives the updates that show an example: `demo.compare.actions.Actions.show_example`.
             runs: folder of recorded runs; decks: folder of decks that a link may name.
         """
-        self.bench, self.examples, self.scene, self.answers = bench, examples, scene, answers
+        self.examples, self.scene, self.answers = examples, scene, answers
         self.runs, self.decks = runs, decks
         self._playing: set[str] = set()
 
@@ -64,7 +55,7 @@ class Actions:
     def turn(self, by: int):
         """Handler for the next slide, the one before, or the same one anew; at the ends it stays."""
 
-        def turn_to(request: gr.Request, text, number):
+        def turn_to(request: gr.Request, text, number, recover):
             """slide's number, question, notes, counter, status, columns, scene"""
             with told_to_the_visitor():
                 slides = self._deck(text).slides
@@ -77,17 +68,17 @@ class Actions:
                 views.notes(slide.notes),
                 views.counter(number, len(slides), self._recorded(slide) is not None),
                 "",
-                *nothing_asked(),
+                *nothing_asked(self.answers.switch(recover)),
                 *self.scene(request, slide.example),
             )
 
         return turn_to
 
-    def prepare(self, request: gr.Request, *intensities):
+    def prepare(self, request: gr.Request, recover, *intensities):
         """status, ask, stop, columns; what is played back makes way, what is asked already goes on"""
         if request.session_hash in self._playing:
             self._leave(request)
-        return self.answers.prepare(request, *intensities)
+        return self.answers.prepare(request, recover, *intensities)
 
     def _leave(self, request: gr.Request) -> None:
         """End what is being asked or played; from here on it writes nothing into the columns any more."""
@@ -98,22 +89,16 @@ class Actions:
         return views.question(question or "", read_options(options))
 
     def run(
-        self, request: gr.Request, text, number, pace, photo, question, options, temperature, max_new_tokens, seed,
-        *sliders,
+        self, request: gr.Request, text, number, pace, recover, photo, question, options, temperature, max_new_tokens,
+        seed, *sliders,
     ):  # fmt: skip
         """status, columns, kept run; the models answer"""
 
         def answers() -> Iterator[tuple]:
             asked, recipe = self._asked(text, number, photo, question, options), read_sliders(sliders)
             numbers = check_generation(seed, temperature, max_new_tokens)
-            recorder = self.answers.recorder(asked, recipe, *numbers)
-            events = recorder.record(
-                self.bench.events(asked.photo, asked.question, recipe, *numbers, stop)
-            )  # fmt: skip
-            if pace == READABLE:
-                events = recording.paced(events, settings.READABLE_CHARACTERS_PER_S, stop)
-            yield from answered(events, asked, recipe)
-            yield *[gr.skip()] * 6, gr.DownloadButton(value=self.answers.keep(recorder.recording()), interactive=True)
+            slowly = settings.READABLE_CHARACTERS_PER_S if pace == READABLE else None
+            yield from self.answers.answering(asked, recipe, numbers, bool(recover), stop, slowly)
 
         with self.answers.running.entered(request.session_hash) as stop:
             yield from seen(told(answers()), stop)
@@ -128,10 +113,10 @@ class Actions:
             if kept is None:
                 raise ValueError(Text("present.no-recording"))
             asked = _asked_by(slide.example)
-            events = recording.replay(kept, speed, stop)
+            events = replay(kept, speed, stop)
             if pace == READABLE:
-                events = recording.paced(events, settings.READABLE_CHARACTERS_PER_S, stop)
-            yield from answered(events, asked, kept.recipe, recorded(kept))
+                events = paced(events, settings.READABLE_CHARACTERS_PER_S, stop)
+            yield from self.answers.answered(events, asked, kept.recipe, kept.seed, kept.models, recorded(kept))
 
         self._leave(request)
         self.answers.running.asked(request.session_hash)

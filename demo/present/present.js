@@ -43,6 +43,8 @@ window.stage = (() => {
       localStorage.setItem("hall", root.dataset.hall);
       paint();
     },
+    // The switch of the tab Compare, which the stage hides.
+    recover() { document.querySelector("#recover input")?.click(); },
     // In a window of its own, for the speaker's screen; where that is blocked, on the page.
     notes() {
       const source = document.getElementById("stage-notes");
@@ -65,7 +67,7 @@ window.stage = (() => {
     ArrowRight: () => click("stage-next"), PageDown: () => click("stage-next"),
     ArrowLeft: () => click("stage-previous"), PageUp: () => click("stage-previous"),
     " ": () => click("stage-run"), p: () => click("stage-play"), s: () => click("stage-stop"),
-    d: stage.hall, n: stage.notes, f: stage.fullscreen, Escape: stage.leave,
+    r: stage.recover, d: stage.hall, n: stage.notes, f: stage.fullscreen, Escape: stage.leave,
   };
   // A pace that is pointed at must not keep the arrows from the slides; one that is reached by Tab has them.
   let pointed = false;

@@ -1,24 +1,27 @@
-"""Runs that were kept: what both models said and when, to be played back without a model.
+"""Runs that were kept: what all sides said and when, to be played back without a model.
 
 A recording is JSON:
 
-- `format`: "recorded run 1"
-- `made`: when, ISO 8601 in UTC; `models`: {baseline, robust} by name
+- `format`: "recorded run 2"; version 1, which is read as well, has no recovery
+- `made`: when, ISO 8601 in UTC; `models`: {side: name} of baseline, robust and, where it was asked, recovered
 - `question` with its options, `recipe`, `seed`, `temperature`, `max_new_tokens`
 - `photo`: an example's file name, or a PNG of the photo at the size the models worked at, in base64
 - `events`: [seconds since the question, side, text, tokens, done, stats or null, error or null], in order
-- `replies`: {baseline, robust}, what the events say as a whole
+- `replies`: {side: what the events say as a whole}
 - `by_index`: the sides whose answers are an option's index
 - `versions`, `checkpoints`: what `demo.provenance` says of the models; recordings of old lack them and the two before
+- `recovery`, only with the side recovered: `at` (seconds since the question when it ended), `error` (null, or why there
+  is no picture), `picture` (null, or as `photo`), and of `demo.recovery.panels.state_of` what stays: `seconds`,
+  `unchanged`, and of a picture `share`, `before`, `after`, `encoder`
 """
 
 import base64
 import binascii
 import io
 import json
-import threading
+import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,13 +30,15 @@ from PIL import Image
 
 from degradations import Recipe, files
 from demo import settings
+from demo.replies import PAIR, RECOVERED, SIDES, Recovered
 from demo.texts import Text, reason
 
-FORMAT = "recorded run 1"
-SIDES = ("baseline", "robust")
+FORMAT = "recorded run 2"
+FORMATS = ("recorded run 1", FORMAT)
 STOP_REASONS = ("eos", "length", "stopped", "error")
-TICK_S = 0.05
-"""How finely a text is spread over time."""
+MEASURES = {"psnr": (0, math.inf), "ssim": (-1, 1), "semantic": (-1, 1)}
+"""Of a recovery, with the least and the most that each can be."""
+STOPPED = Text("recovery.stopped")
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class Event:
     error: str | None = None
     tokens: int = 0
     by_index: bool = False
+    recovered: Recovered | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,8 @@ class Recording:
 
     Attributes:
         photo: an example's file name, or the photo itself (mode RGB).
-        events: (seconds since the question, event), in order.
+        models: of every side that was asked.
+        events: (seconds since the question, event), in order; of a recovery how it ended.
         provenance: `demo.provenance.provenance`, {} where it is not known.
     """
 
@@ -83,13 +90,15 @@ class Recording:
     @property
     def replies(self) -> dict[str, str]:
         """What each side has said."""
-        return {side: "".join(event.text for _, event in self.events if event.side == side) for side in SIDES}
+        return {side: "".join(event.text for _, event in self.events if event.side == side) for side in self.models}
+
+    @property
+    def recovery(self) -> tuple[float, Recovered] | None:
+        """When the recovery ended, and how; None where nothing was to be recovered."""
+        return next(((at, event.recovered) for at, event in self.events if event.recovered), None)
 
     def as_json(self) -> bytes:
         """The recording as the module describes it."""
-        photo = self.photo
-        if not isinstance(photo, str):
-            photo = {"png": base64.b64encode(files.encode(photo, "png")).decode()}
         return json.dumps(
             {
                 "format": FORMAT,
@@ -103,11 +112,13 @@ class Recording:
                 **self.provenance,
                 "replies": self.replies,
                 "by_index": sorted({event.side for _, event in self.events if event.by_index}),
-                "photo": photo,
+                "photo": self.photo if isinstance(self.photo, str) else _as_png(self.photo),
                 "events": [
                     [round(at, 3), e.side, e.text, e.tokens, e.done, asdict(e.stats) if e.stats else None, e.error]
                     for at, e in self.events
+                    if not e.recovered
                 ],
+                **({"recovery": _as_json(*self.recovery)} if self.recovery else {}),
             },
             ensure_ascii=False,
         ).encode()
@@ -122,15 +133,19 @@ class Recorder:
         self._provenance = provenance
         self._events: list[tuple[float, Event]] = []
 
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """Those that are asked."""
+        return tuple(self._about[0])
+
     def record(self, events: Iterable) -> Iterator:
-        """The same events; heartbeats are not kept."""
+        """The same events; heartbeats, and how a recovery got on before it ended, are not kept."""
         begin = time.monotonic()
         for event in events:
-            if event.text or event.done:
+            if event.text or event.done or (event.recovered and event.recovered.state["done"]):
                 stats = Stats(**asdict(event.stats)) if event.stats else None
-                kept = Event(
-                    event.side, event.text, event.done, stats, event.error, event.tokens, by_index=event.by_index
-                )
+                told = event.text, event.done, stats, event.error, event.tokens, event.by_index, event.recovered
+                kept = Event(event.side, *told)
                 self._events.append((time.monotonic() - begin, kept))
             yield event
 
@@ -154,22 +169,26 @@ def read(content: bytes) -> Recording:
         raise ValueError(Text("present.recording-too-large", most=settings.MAX_RECORDING_BYTES // 1_000_000))
     try:
         raw = json.loads(content)
-        if raw["format"] != FORMAT:
-            raise ValueError(Text("present.run-format", found=repr(raw["format"]), known=repr(FORMAT)))
+        if raw["format"] not in FORMATS:
+            raise ValueError(Text("present.run-format", found=repr(raw["format"]), known=", ".join(FORMATS)))
         question = raw["question"]
         if not isinstance(question, str) or not 0 < len(question) <= settings.MAX_QUESTION_CHARACTERS:
             raise ValueError(Text("present.run-question", most=settings.MAX_QUESTION_CHARACTERS))
+        sides = [side for side in SIDES if side in PAIR or side in raw["models"]]
+        events = list(_events(raw["events"], raw.get("by_index", []), sides))
+        if RECOVERED in sides:
+            events = _with_recovery(raw["recovery"], events)
         recording = Recording(
             made=str(raw["made"])[:40],
-            models={name: str(raw["models"][name])[:200] for name in SIDES},
+            models={side: str(raw["models"][side])[:200] for side in sides},
             question=question,
             recipe=Recipe.parse(raw["recipe"]),
             seed=int(raw["seed"]),
             temperature=float(raw["temperature"]),
             max_new_tokens=int(raw["max_new_tokens"]),
             photo=_photo(raw["photo"]),
-            events=tuple(_events(raw["events"], raw.get("by_index", []))),
-            provenance=_provenance(raw),
+            events=tuple(events),
+            provenance=_provenance(raw, sides),
         )
         if raw.get("replies", recording.replies) != recording.replies:
             raise ValueError(Text("present.run-replies"))
@@ -180,17 +199,64 @@ def read(content: bytes) -> Recording:
 
 
 def _photo(photo: object) -> Image.Image | str:
-    if isinstance(photo, str):
-        if Path(photo).name != photo:
-            raise ValueError(Text("present.run-photo"))
-        return photo
+    if not isinstance(photo, str):
+        return _picture(photo)
+    if Path(photo).name != photo:
+        raise ValueError(Text("present.run-photo"))
+    return photo
+
+
+def _picture(picture: Mapping) -> Image.Image:
     try:
-        return files.read_photo(io.BytesIO(base64.b64decode(photo["png"], validate=True)), settings.MAX_PHOTO_PIXELS)
+        return files.read_photo(io.BytesIO(base64.b64decode(picture["png"], validate=True)), settings.MAX_PHOTO_PIXELS)
     except binascii.Error as error:
         raise ValueError(Text("present.run-picture")) from error
 
 
-def _provenance(raw: Mapping) -> dict:
+def _as_png(picture: Image.Image) -> dict[str, str]:
+    return {"png": base64.b64encode(files.encode(picture, "png")).decode()}
+
+
+def _as_json(at: float, recovered: Recovered) -> dict:
+    kept = {name: value for name, value in recovered.state.items() if name not in ("progress", "done", "image")}
+    error = None if kept["error"] is None else str(kept["error"])
+    picture = None if recovered.image is None else _as_png(recovered.image)
+    return kept | {"at": round(at, 3), "error": error, "picture": picture}
+
+
+def _with_recovery(raw: Mapping, events: Sequence[tuple[float, Event]]) -> list[tuple[float, Event]]:
+    """The events with the end of the recovery among them, as it would have been told."""
+    at, error, image = float(raw["at"]), raw["error"], None
+    state = {"progress": 1.0, "seconds": _number(raw["seconds"], 0, settings.LONGEST_RUN_S), "done": True}
+    if raw["picture"] is None:
+        # Not only told apart by its words: that somebody stopped it is no failure.
+        state["error"] = STOPPED if error == str(STOPPED) else str(error)[: settings.MAX_QUESTION_CHARACTERS]
+    else:
+        image = _picture(raw["picture"])
+        measured = {when: None if raw[when] is None else _measures(raw[when]) for when in ("before", "after")}
+        encoder = None if raw["encoder"] is None else str(raw["encoder"])[:200]
+        state |= {"error": None, "share": _number(raw["share"], 0, 1), "encoder": encoder, **measured}
+    state |= {"unchanged": bool(raw["unchanged"]), "image": image is not None}
+    answers = [then for then, event in events if event.side == RECOVERED and event.text]
+    # Whoever answers from a recovered picture has seen it.
+    if (image is None) != (error is not None) or (answers and (image is None or answers[0] < at)):
+        raise ValueError(Text("present.run-recovery"))
+    if not 0 <= at <= settings.LONGEST_RUN_S:
+        raise ValueError(Text("present.run-long", most=settings.LONGEST_RUN_S))
+    return sorted([(at, Event(RECOVERED, recovered=Recovered(state, image))), *events], key=lambda told: told[0])
+
+
+def _measures(raw: Mapping) -> dict[str, float | None]:
+    return {name: None if raw[name] is None else _number(raw[name], *bounds) for name, bounds in MEASURES.items()}
+
+
+def _number(value: object, low: float, high: float) -> float:
+    if not low <= float(value) <= high or math.isinf(value):
+        raise ValueError(Text("present.run-recovery"))
+    return float(value)
+
+
+def _provenance(raw: Mapping, sides: Sequence[str]) -> dict:
     """Versions and checkpoints as far as they are said; texts of a reasonable length, no more."""
     found = {}
     if "versions" in raw:
@@ -201,13 +267,13 @@ def _provenance(raw: Mapping) -> dict:
                 str(name)[:100]: value if value is None else str(value)[: settings.MAX_QUESTION_CHARACTERS]
                 for name, value in list(raw["checkpoints"][side].items())[:20]
             }
-            for side in SIDES
+            for side in sides
         }
     return found
 
 
-def _events(rows: list, by_index: list[str]) -> Iterator[tuple[float, Event]]:
-    last, speaking = 0.0, set(SIDES)
+def _events(rows: list, by_index: list[str], sides: Sequence[str]) -> Iterator[tuple[float, Event]]:
+    last, speaking = 0.0, set(sides)
     for at, side, text, tokens, done, stats, error in rows:
         if side not in speaking or not isinstance(text, str) or not float(at) >= last:
             raise ValueError(Text("present.run-order"))
@@ -228,77 +294,3 @@ def _events(rows: list, by_index: list[str]) -> Iterator[tuple[float, Event]]:
         yield last, Event(side, text, bool(done), read_stats, failure, int(tokens), by_index=side in by_index)
     if speaking:
         raise ValueError(Text("present.run-open", sides=", ".join(sorted(speaking))))
-
-
-def replay(recording: Recording, speed: float, stop: threading.Event | None = None) -> Iterator[Event]:
-    """A recording's events at their true pace, or `speed` times as fast; once `stop` is set, both sides end."""
-    begin, stopped = time.monotonic(), stop or threading.Event()
-    counts = dict.fromkeys(SIDES, 0)
-    for at, event in recording.events:
-        while (left := begin + at / speed - time.monotonic()) > 0 and not stopped.is_set():
-            yield Event(event.side)
-            stopped.wait(min(left, 2 * TICK_S))
-        if stopped.is_set():
-            break
-        if event.done:
-            counts.pop(event.side)
-        else:
-            counts[event.side] = event.tokens
-        yield event
-    for side, tokens in counts.items():
-        yield Event(side, done=True, stats=Stats(tokens, None, None, "stopped"), tokens=tokens)
-
-
-def paced(events: Iterable, characters_per_s: float, stop: threading.Event | None = None) -> Iterator:
-    """The same events with each side's text spread out so that a hall can read along; what is slower stays as it is.
-
-    Args:
-        characters_per_s: how fast each side's text may appear; its last event comes when all of it is there.
-        stop: once set, what is held back comes at once.
-    """
-    held = {side: _Held() for side in SIDES}
-    stopped = stop or threading.Event()
-
-    def due() -> Iterator:
-        for side, one in held.items():
-            yield from one.due(side, characters_per_s, stopped.is_set())
-
-    for event in events:
-        held[event.side].add(event)
-        yield from due()
-    while any(one.waits for one in held.values()):
-        yield from due()
-        stopped.wait(TICK_S)
-
-
-class _Held:
-    """One side's text that has come but is not shown yet."""
-
-    def __init__(self):
-        self.text, self.end, self.tokens, self.begin, self.sent = "", None, 0, None, 0
-        self.by_index = False
-
-    @property
-    def waits(self) -> bool:
-        return bool(self.text) or self.end is not None
-
-    def add(self, event) -> None:
-        self.text += event.text
-        self.tokens = max(self.tokens, event.tokens)
-        self.by_index = self.by_index or event.by_index
-        if event.done:
-            self.end = event
-        if self.text and self.begin is None:
-            self.begin = time.monotonic()
-
-    def due(self, side: str, characters_per_s: float, at_once: bool) -> Iterator:
-        if self.text:
-            spent = time.monotonic() - self.begin
-            count = len(self.text) if at_once else max(0, int(spent * characters_per_s) - self.sent)
-            piece, self.text = self.text[:count], self.text[count:]
-            self.sent += len(piece)
-            if piece:
-                yield Event(side, piece, tokens=self.tokens, by_index=self.by_index)
-        if self.end is not None and not self.text:
-            end, self.end = self.end, None
-            yield Event(side, "", True, end.stats, end.error, end.tokens, by_index=self.by_index)

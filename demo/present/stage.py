@@ -42,6 +42,13 @@ def build(
         ui.run = labels(gr.Button, value=Text("present.run"), size="sm", variant="primary", elem_id="stage-run")
         ui.play = labels(gr.Button, value=Text("present.play"), size="sm", elem_id="stage-play")
         ui.stop = labels(gr.Button, value=Text("compare.stop"), size="sm", elem_id="stage-stop")
+        recover = labels(
+            gr.Button,
+            value=Text("present.recover"),
+            size="sm",
+            visible=bench.joint is not None,
+            elem_id="stage-recover",
+        )
         ui.pace = labels(
             gr.Radio,
             choices=[(Text(f"present.pace-{pace}"), pace) for pace in PACES],
@@ -63,9 +70,9 @@ def build(
     ui.notes = gr.HTML("", elem_id="stage-notes")
     ui.deck = gr.Textbox("", visible=False)
     ui.number = gr.Number(0, precision=0, visible=False)
-    for button, method in ((hall, "hall"), (speaker, "notes"), (leave, "leave")):
+    for button, method in ((recover, "recover"), (hall, "hall"), (speaker, "notes"), (leave, "leave")):
         button.click(None, js=f"() => window.stage.{method}()", api_visibility="private")
-    actions = Actions(bench, examples, compare.actions.show_example, compare.answers, settings.RUNS, settings.DECKS)
+    actions = Actions(examples, compare.actions.show_example, compare.answers, settings.RUNS, settings.DECKS)
     _wire(page, ui, actions, compare)
 
 
@@ -82,12 +89,16 @@ def _wire(page: gr.Blocks, ui: SimpleNamespace, actions: Actions, compare: Simpl
     # A toast for what is wrong with a deck, which only the queue tells.
     told = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
     place = [ui.deck, ui.number]
+    turned = [*place, compare.recover]
     slide = [ui.number, ui.question, ui.notes, ui.counter, ui.status, *compare.columns, *compare.scene]
     answers = [ui.status, *compare.columns, compare.keep]
 
-    asked = [ui.deck, ui.number, ui.pace, compare.photo, compare.question, compare.options]
+    asked = [ui.deck, ui.number, ui.pace, compare.recover, compare.photo, compare.question, compare.options]
     prepared = ui.run.click(
-        actions.prepare, compare.sliders, [ui.status, compare.ask, compare.stop, *compare.columns], **at_once
+        actions.prepare,
+        [compare.recover, *compare.sliders],
+        [ui.status, compare.ask, compare.stop, *compare.columns],
+        **at_once,
     )
     running = prepared.success(
         actions.run,
@@ -119,8 +130,8 @@ def _wire(page: gr.Blocks, ui: SimpleNamespace, actions: Actions, compare: Simpl
     opened = page.load(actions.open, ui.deck, place, js=DECK_OF_LINK, **told)
     opened.then(None, js=BEGIN, api_visibility="private")
     opened.failure(None, js=BEGIN, api_visibility="private")  # with the examples, where a link names no deck
-    ui.file.upload(actions.open_file, ui.file, place, **told, **raw).success(actions.turn(0), place, slide, **told)
+    ui.file.upload(actions.open_file, ui.file, place, **told, **raw).success(actions.turn(0), turned, slide, **told)
     for button, by in ((ui.next, 1), (ui.previous, -1), (first, 0)):
         # A run that runs is left by turning; one that still waits for the models is taken out of the queue here.
-        button.click(actions.turn(by), place, slide, **told).then(None, cancels=[running, playing])
+        button.click(actions.turn(by), turned, slide, **told).then(None, cancels=[running, playing])
     entered.click(actions.enter, [compare.question, compare.options], ui.question, **at_once)

@@ -25,7 +25,7 @@ def register(bench: Workbench) -> None:
             run = Run(bench, path_of(image), Recipe.parse(recipe or ""), check_seed(seed))
             try:
                 for state in run.wait():
-                    yield _plain(state), run.recovered
+                    yield plain(state), run.recovered
             finally:
                 run.close()
 
@@ -37,10 +37,10 @@ def register(bench: Workbench) -> None:
             run = Run(bench, path_of(image), Recipe.parse(recipe or ""), seed)
             try:
                 for state in run.wait():
-                    yield {"recovery": _plain(state), "recovered": None}
+                    yield {"recovery": plain(state), "recovered": None}
                 if run.recovered is not None:
                     for side in run.answer(asked, *numbers, seed):
-                        yield {"recovery": _plain(run.state()), "recovered": side}
+                        yield {"recovery": plain(run.state()), "recovered": side}
             finally:
                 run.close()
 
@@ -69,6 +69,6 @@ def register(bench: Workbench) -> None:
         )
 
 
-def _plain(state: dict) -> dict:
-    """A state whose error is English."""
+def plain(state: dict) -> dict:
+    """A state whose error is English, whatever the page's language."""
     return state | {"error": None if state["error"] is None else str(state["error"])}

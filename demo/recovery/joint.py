@@ -10,6 +10,7 @@ from pathlib import Path
 from demo import checkpoints, settings
 from demo.chain import JOINT_PREFACE, build_prompt
 from demo.checkpoints import CheckpointError
+from demo.fingerprint import weights_hash
 from demo.generation import Event
 from demo.models import Pair, Side, short_name
 from demo.recovery.attempt import Recovery
@@ -34,6 +35,8 @@ class Speaker:
 
     name: str
     label: Text | str
+    weights: None = None
+    """Which weights answer there, nobody says."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +48,7 @@ class Joint:
         side: answers, by the name `NAME`.
         answers: the generator function behind `demo.streaming.stream`.
         notice: what the page says about who recovers and who answers.
+        adapter: folder of the adapter that was trained on both pictures, None without one.
     """
 
     recovery: Recovery
@@ -52,6 +56,7 @@ class Joint:
     answers: Callable[..., Iterator[Event]]
     max_new_tokens: int
     notice: Text
+    adapter: str | None = None
 
     @property
     def sides(self) -> tuple[Side | Speaker]:
@@ -115,18 +120,20 @@ def of_network(source: str, pair: Pair, adapter: str | None = None) -> Joint:
     if adapter is None and pair.spec.name == "embedded" and (own / "adapter_config.json").exists():
         adapter = str(own)
     checkpoint, robust = pair.robust.checkpoint, pair.robust
-    name, label = robust.adapter, robust.label
+    name, label, weights = robust.adapter, robust.label, robust.weights
     if adapter:
         checkpoints.find(adapter, "adapter_config.json")
         checkpoint.add_adapter(adapter, NAME)
         if not checkpoint.mixes():
             raise CheckpointError(f"{adapter}: only a plain LoRA adapter of the language model can stand beside others")
         name, label = NAME, f"{short_name(pair.spec.robust)} + {short_name(adapter)}"
+        weights = weights_hash(checkpoint.model, NAME)
     written = Path(adapter) / PROMPT if adapter else None
     template = written.read_text(encoding="utf-8").strip() if written and written.exists() else None
-    side = Side(NAME, label, template or JOINT_PREFACE + robust.prompt, checkpoint, name, by_index=robust.by_index)
+    prompt = template or JOINT_PREFACE + robust.prompt
+    side = Side(NAME, label, prompt, checkpoint, name, weights, robust.by_index)
     notice = Text("recovery.notice" if adapter else "recovery.notice-untrained", recovery=recovery.name, model=label)
-    return Joint(recovery, side, on_gpu((side,)), pair.max_new_tokens, notice)
+    return Joint(recovery, side, on_gpu((side,)), pair.max_new_tokens, notice, adapter)
 
 
 def of_server(server: Server, pair: Pair) -> Joint:

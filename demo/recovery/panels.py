@@ -74,7 +74,7 @@ def recovery(state: Mapping | None, pictures: Mapping[str, str] = {}) -> str:
     if not state["done"]:
         return f'<div class="recovery">{_progress(state)}{_pictures(pictures)}</div>'
     if state["error"]:
-        if _stopped(state):
+        if was_stopped(state):
             return f'<div class="recovery">{message(Text("recovery.halted"))}{_pictures(pictures)}</div>'
         failed = f'<p class="failure" role="alert"><b>{shown("recovery.failed")}</b> {both(state["error"])}</p>'
         return f'<div class="recovery">{failed}{_pictures(pictures)}</div>'
@@ -88,10 +88,15 @@ def recovery(state: Mapping | None, pictures: Mapping[str, str] = {}) -> str:
 
 def nothing_to_answer(state: Mapping) -> str:
     """What stands in the place of an answer where there is no recovered picture."""
-    return empty(Text("recovery.halted" if _stopped(state) else "recovery.failed"), Text("recovery.no-answer"))
+    return empty(no_picture(state), Text("recovery.no-answer"))
 
 
-def _stopped(state: Mapping) -> bool:
+def no_picture(state: Mapping) -> Text:
+    """That there is no recovered picture, by a failure or by somebody's will."""
+    return Text("recovery.halted" if was_stopped(state) else "recovery.failed")
+
+
+def was_stopped(state: Mapping) -> bool:
     """Whether somebody ended it: that is no failure."""
     return state["error"] == Text("recovery.stopped")
 

@@ -1,4 +1,4 @@
-"""One picture recovered, then asked about beside the degraded one: what page and endpoints have in common."""
+"""One picture recovered, then asked about beside the degraded one: what page, stage and endpoints have in common."""
 
 import threading
 from collections.abc import Iterator
@@ -10,12 +10,50 @@ from PIL import Image
 from degradations import Recipe
 from demo.api import Workbench, states
 from demo.chain import parse_options
+from demo.generation import Event, Stats
 from demo.recovery.attempt import Attempt
 from demo.recovery.encoders import encoder_at_hand
 from demo.recovery.joint import NAME
 from demo.recovery.measures import changes
-from demo.recovery.panels import state_of
+from demo.recovery.panels import state_of, was_stopped
+from demo.replies import Recovered
 from demo.streaming import stream
+from demo.texts import Text
+
+
+def events(
+    bench: Workbench,
+    photo: Path,
+    question: str,
+    recipe: Recipe,
+    seed: int,
+    temperature: float,
+    max_new_tokens: int,
+    stop: threading.Event | None = None,
+    recover: bool = False,
+) -> Iterator[Event]:
+    """What all sides say, as it comes: `Workbench.events`, and where it is wanted those of the third side.
+
+    Args:
+        recover: the picture is recovered meanwhile, which events of the third side tell; then it answers from both
+            pictures. Where there is no recovered picture, its last event says why.
+
+    Raises:
+        ValueError: as `Workbench.events`, or there is no recovery.
+    """
+    pair = bench.events(photo, question, recipe, seed, temperature, max_new_tokens, stop)
+    if not recover:
+        yield from pair
+        return
+    if bench.joint is None:
+        raise ValueError(Text("sweep.no-recovery"))
+    with closing(pair), closing(Run(bench, photo, recipe, seed)) as run:
+        for event in pair:
+            yield event
+            yield from run.news()
+        for _ in run.wait(stop):
+            yield from run.news()
+        yield from run.events(question, temperature, max_new_tokens, seed, stop)
 
 
 class Run:
@@ -39,6 +77,7 @@ class Run:
         self.clean = bench.working_photo(photo) if recipe else None
         self._attempt = Attempt(self.joint.recovery, self.degraded)
         self._measured: dict | None = None
+        self._told = False
 
     @property
     def recovered(self) -> Image.Image | None:
@@ -53,16 +92,47 @@ class Run:
     def state(self) -> dict:
         """As `demo.recovery.panels.state_of`."""
         if not self._attempt.done:
-            return state_of(self._attempt)
+            return state_of(self._attempt) | {"done": False}  # it may have ended just now, and is not measured yet
         if self._measured is None:
             encoder = encoder_at_hand() if self.clean is not None and self.recovered is not None else None
             self._measured = state_of(self._attempt, self.clean, encoder)
         return self._measured
 
+    def news(self) -> Iterator[Event]:
+        """How the recovery gets on, as an event; none once its end has been told."""
+        if not self._told:
+            state = self.state()
+            self._told = state["done"]
+            yield Event(NAME, recovered=Recovered(state, self.recovered))
+
     def wait(self, stop: threading.Event | None = None) -> Iterator[dict]:
         """States until the recovery has come to its end, that one included."""
         for _ in self._attempt.wait(stop):
             yield self.state()
+
+    def events(
+        self,
+        question: str,
+        temperature: float,
+        max_new_tokens: int,
+        seed: int,
+        stop: threading.Event | None = None,
+    ) -> Iterator[Event]:
+        """The answer from both pictures while it comes in; without a recovered picture, why there is none.
+
+        Raises:
+            ValueError: the recovery has not ended yet.
+        """
+        state = self.state()
+        if not state["done"]:
+            raise ValueError("the recovery has not ended yet; wait for it first")
+        if self.recovered is None:
+            halted = was_stopped(state)
+            stats = Stats(0, None, None, "stopped" if halted else "error")
+            yield Event(NAME, done=True, stats=stats, error=None if halted else str(state["error"]))
+            return
+        asked = {"temperature": temperature, "max_new_tokens": max_new_tokens, "seed": seed, "stop": stop}
+        yield from stream(self.joint, [self.degraded, self.recovered], question, **asked)
 
     def answer(
         self,
@@ -72,15 +142,8 @@ class Run:
         seed: int,
         stop: threading.Event | None = None,
     ) -> Iterator[dict]:
-        """The answer from both pictures while it comes in, as `demo.replies.Reply.as_json`.
-
-        Raises:
-            ValueError: there is no recovered picture.
-        """
-        if self.recovered is None:
-            raise ValueError(self._attempt.error or "the recovery has not ended yet; wait for it first")
-        asked = {"temperature": temperature, "max_new_tokens": max_new_tokens, "seed": seed, "stop": stop}
-        events = stream(self.joint, [self.degraded, self.recovered], question, **asked)
+        """The same as `demo.replies.Reply.as_json`."""
+        events = self.events(question, temperature, max_new_tokens, seed, stop)
         with closing(states(events, parse_options(question), (NAME,))) as told:
             for sides in told:
                 yield sides[NAME]

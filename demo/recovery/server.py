@@ -7,6 +7,7 @@ its size is bounded before it is read, and a picture is decoded within the page'
 
 import base64
 import binascii
+import hashlib
 import io
 import json
 import queue
@@ -122,7 +123,8 @@ class ServerRecovery:
 
     def __init__(self, server: Server):
         self.server, self.name = server, server.model
-        self.digest = json.dumps([server.model, EDIT_PROMPT, dict(server.edit)])
+        told = json.dumps([server.model, EDIT_PROMPT, dict(server.edit)])
+        self.digest = hashlib.sha256(told.encode()).hexdigest()  # runs that are kept tell it to everybody
         # Whoever lets a server be silent for longer wants to wait for it.
         self.limit_s = max(settings.RECOVERY_LIMIT_S, server.timeout)
 

@@ -34,17 +34,26 @@ class Sharing:
         self.cache = Path(get_upload_folder()) / "shared"
 
     def state(
-        self, photo: Path | None, question: str, options: Sequence[str], recipe: Recipe, numbers: tuple, upload: object
+        self,
+        photo: Path | None,
+        question: str,
+        options: Sequence[str],
+        recipe: Recipe,
+        numbers: tuple,
+        upload: object,
+        recover: object = False,
     ) -> State:
         """What a link to all this holds; a photo that is neither an example nor shared is not in it.
 
         Args:
             numbers: seed, temperature and most new tokens, checked.
             upload: the id by which the photo was shared, if it was.
+            recover: whether the picture is recovered first.
         """
         seed, temperature, max_new_tokens = numbers
         pair = pair_mark(self.bench.pair)
-        state = State(None, None, question, tuple(options), recipe, seed, temperature, max_new_tokens, pair)
+        asked = question, tuple(options), recipe, seed, temperature, max_new_tokens
+        state = State(None, None, *asked, pair, bool(recover))
         if photo is None:
             return state
         example = example_of(self.examples, photo)
@@ -130,14 +139,15 @@ class Actions:
         """`show` gives the updates that show a photo with its recipe: `demo.compare.actions.Actions.show`."""
         self.sharing, self.show = sharing, show
 
-    def link(self, page, photo, question, options, seed, temperature, max_new_tokens, upload, *sliders):
+    def link(self, page, photo, question, options, seed, temperature, max_new_tokens, upload, recover, *sliders):
         """link, message; `page` is its address as the browser has it"""
         try:
             path = upload_path(photo) if photo else None
             # Half a state is worth a link, too.
             question = check_question(question, options or "") if (question or "").strip() else ""
             numbers = check_generation(seed, temperature, max_new_tokens)
-            state = self.sharing.state(path, question, read_options(options), read_sliders(sliders), numbers, upload)
+            asked = question, read_options(options), read_sliders(sliders), numbers
+            state = self.sharing.state(path, *asked, upload, recover)
         except ValueError as error:
             return gr.skip(), markup.message(reason(error), "bad")
         whole = path is None or state.photo or state.upload
@@ -145,13 +155,13 @@ class Actions:
         return f"{str(page or '')[:2000]}{state.as_query()}", message
 
     def open(self, request: gr.Request, query):
-        """photo, seed, question, options, note, everything, temperature, most tokens, upload; of a link"""
+        """scene, temperature, most tokens, switch and card of the third side, upload; of a link"""
         try:
             state = links.read(str(query or ""), self.sharing.bench.pair.max_new_tokens)
         except ValueError as error:
-            return *self._nothing(markup.message(reason(error), "bad")), gr.skip()
+            return self._nothing(markup.message(reason(error), "bad"))
         if state is None:
-            return [gr.skip()] * (SCENE + 3)
+            return [gr.skip()] * (SCENE + 5)
         mark, photo, upload = markup.message(Text("share.opened")), None, ""
         if state.pair and state.pair != pair_mark(self.sharing.bench.pair):
             mark += markup.remark(Text("share.other-weights"))
@@ -161,10 +171,12 @@ class Actions:
             mark = markup.message(reason(error), "bad")
         shown = self.show(request, photo, state.recipe, state.seed)
         fields = state.seed, state.question, "\n".join(state.options), mark
-        return str(photo) if photo else None, *fields, *shown, state.temperature, state.max_new_tokens, upload
+        recover = state.recover and self.sharing.bench.joint is not None
+        settled = state.temperature, state.max_new_tokens, recover, gr.Column(visible=recover)
+        return str(photo) if photo else None, *fields, *shown, *settled, upload
 
     def _nothing(self, message: str) -> list:
-        return [*[gr.skip()] * 4, message, *[gr.skip()] * (SCENE - 5), gr.skip(), gr.skip()]
+        return [*[gr.skip()] * 4, message, *[gr.skip()] * SCENE]
 
     def share(self, photo, consent):
         """upload, receipt, message"""

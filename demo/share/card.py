@@ -1,4 +1,4 @@
-"""A run as a picture: PNG of 1600 × 900 for a chat or a slide; what was shown, what was asked, what both said of it."""
+"""A run as a picture: PNG of 1600 × 900 for a chat or a slide; what was shown, what was asked, what all said of it."""
 
 import io
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from degradations import REGISTRY, compare
 from demo.chain import parse_options
 from demo.drawing import ACCENT, BAD, GOOD, GRID, INK, OTHER, QUIET, box, shortened, style
 from demo.present.recording import Recording
-from demo.replies import Reply
+from demo.recovery.panels import no_picture
+from demo.replies import RECOVERED, Recovered, Reply
 from demo.texts import DEFAULT, say
 
 SIZE = (1600, 900)
@@ -25,6 +26,8 @@ FOOT = 0.1
 """Where the card's foot begins."""
 LONG = 40
 """Questions and answers of more characters than this are set smaller."""
+ANSWERS = {2: ((34, 2), (21, 3)), 3: ((26, 1), (18, 2))}
+"""By the number of sides: size and most lines of a short answer, and of a long one."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,14 @@ def as_png(recording: Recording, picture: Image.Image, correct: int | None = Non
     """
     options = parse_options(recording.question)
     replies = replies_of(recording)
+    recovered = replies[RECOVERED].recovered if RECOVERED in replies else None
     with style():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(SIZE[0] / DPI, SIZE[1] / DPI), dpi=DPI)
         canvas = FigureCanvasAgg(figure)
-        _picture(figure, picture)
+        _pictures(figure, picture, recovered, language)
         y = 0.93
         asked = recording.question.splitlines()[0]
         size, most = (30, 2) if len(asked) <= LONG else (21, 3)
@@ -61,9 +65,9 @@ def as_png(recording: Recording, picture: Image.Image, correct: int | None = Non
         if options:
             y = _words(figure, y, _wrapped(figure, " · ".join(options), 17, 2, QUIET))
         for name, reply in replies.items():
-            y -= 0.025
+            y -= 0.05 / len(replies)
             y = _words(figure, y, [_Line(shortened(_who(recording, name, language), 70), 16, QUIET)])
-            y = _answer(figure, y, reply, options, correct, language)
+            y = _answer(figure, y, reply, options, correct, language, ANSWERS[len(replies)])
         _degradations(figure, y - 0.03, recording, replies["robust"], language)
         _foot(figure, recording, language)
         out = io.BytesIO()
@@ -72,8 +76,8 @@ def as_png(recording: Recording, picture: Image.Image, correct: int | None = Non
 
 
 def replies_of(recording: Recording) -> dict[str, Reply]:
-    """What both sides said in a run, whole."""
-    replies = {name: Reply(name) for name in ("baseline", "robust")}
+    """What each side said in a run, whole."""
+    replies = {name: Reply(name) for name in recording.models}
     for _, event in recording.events:
         replies[event.side].take(event)
     return replies
@@ -83,13 +87,33 @@ def _who(recording: Recording, name: str, language: str) -> str:
     return f"{say(f'compare.{name}', language)} · {recording.models[name]}"
 
 
-def _picture(figure, picture: Image.Image) -> None:
-    axes = figure.add_axes((LEFT, 0.12, COLUMN - LEFT - 0.03, 0.82), anchor="W")
+def _pictures(figure, picture: Image.Image, recovered: Recovered | None, language: str) -> None:
+    """The degraded picture; below it the recovered one with what that gained or lost, or that there is none."""
+    if recovered is None:
+        _picture(figure, picture, 0.12, 0.82)
+        return
+    _picture(figure, picture, 0.57, 0.37)
+    figure.text(LEFT, 0.55, say("recovery.picture-degraded", language), fontsize=14, color=QUIET, va="center")
+    if recovered.image is None:
+        words = no_picture(recovered.state).say(language)
+        figure.text(LEFT, 0.5, words, fontsize=17, color=BAD, va="center")
+        return
+    _picture(figure, recovered.image, 0.135, 0.37)
+    psnr = [(recovered.state[when] or {}).get("psnr") for when in ("before", "after")]
+    figures = "" if None in psnr else " · PSNR {:.1f} → {:.1f} dB".format(*psnr)
+    words = say("recovery.picture-recovered", language) + figures
+    figure.text(LEFT, 0.112, words, fontsize=14, color=QUIET, va="center")
+
+
+def _picture(figure, picture: Image.Image, bottom: float, height: float) -> None:
+    axes = figure.add_axes((LEFT, bottom, COLUMN - LEFT - 0.03, height), anchor="W")
     axes.imshow(picture)
     axes.axis("off")
 
 
-def _answer(figure, y: float, reply: Reply, options: list[str], correct: int | None, language: str) -> float:
+def _answer(
+    figure, y: float, reply: Reply, options: list[str], correct: int | None, language: str, sizes: tuple
+) -> float:
     answer, choice = reply.answer(options)
     if reply.error:
         answer, colour, mark = say("compare.failed", language), BAD, ""
@@ -99,7 +123,7 @@ def _answer(figure, y: float, reply: Reply, options: list[str], correct: int | N
         colour, mark = INK, ""
     else:
         colour, mark = (GOOD, "✓ ") if choice == correct else (BAD, "✗ ")
-    size, most = (34, 2) if len(answer) <= LONG else (21, 3)
+    size, most = sizes[len(answer) > LONG]
     return _words(figure, y, _wrapped(figure, mark + shortened(answer, 300), size, most, colour, "bold"))
 
 
@@ -109,10 +133,12 @@ def _degradations(figure, top: float, recording: Recording, robust: Reply, langu
     names = [name for name in REGISTRY if name in applied or name in predicted]
     names = sorted(names, key=lambda name: -max(applied.get(name, 0), predicted.get(name, 0)))
     room = top - 0.03 - FOOT
-    names = names[: min(MOST_TYPES, int(room / ROW[0]))]
-    if not names:
+    names = names[: max(0, min(MOST_TYPES, int(room / ROW[0])))]
+    if not applied and not predicted:
         _words(figure, top, [_Line(say("share.card-clean", language), 17, QUIET)])
         return
+    if not names:
+        return  # no room
     wide, row = RIGHT - COLUMN, min(ROW[1], room / len(names))
     for place, (key, colour) in enumerate((("sweep.key-applied", OTHER), ("sweep.key-predicted", ACCENT))):
         x = COLUMN + place * 0.13

@@ -13,6 +13,8 @@ from demo.api import Workbench, check_generation, check_question, told_to_the_ca
 from demo.chain import parse_options
 from demo.compare.answering import Asked
 from demo.examples import known_answer
+from demo.recovery.endpoints import plain
+from demo.recovery.run import events
 from demo.share import links
 from demo.share.actions import Sharing, recording_of
 
@@ -24,7 +26,7 @@ def register(bench: Workbench, sharing: Sharing, annotating: Service | None) -> 
         annotating: knows who is an operator; without it nobody may list and remove what others have shared.
     """
 
-    def record_run(image, question, recipe, seed, temperature, max_new_tokens):
+    def record_run(image, question, recipe, seed, temperature, max_new_tokens, recovered):
         """Ask both models about a degraded photo and get the whole run as a JSON file: question, recipe, seed,
         settings, replies with their pace, checkpoint hashes, prompts and versions. It can be repeated and played back.
 
@@ -35,6 +37,7 @@ def register(bench: Workbench, sharing: Sharing, annotating: Service | None) -> 
             seed: whole number; the same seed degrades and samples alike.
             temperature: 0 is greedy and repeatable.
             max_new_tokens: the most tokens of an answer.
+            recovered: true to recover the photo meanwhile, and to ask a third side about both pictures.
 
         Returns:
             The run's file.
@@ -44,20 +47,22 @@ def register(bench: Workbench, sharing: Sharing, annotating: Service | None) -> 
             numbers, path = check_generation(seed, temperature, max_new_tokens), upload_path(image)
             listed = parse_options(whole)
             correct = known_answer(sharing.examples, path, links.of_question(whole, listed), listed)
-            recorder = sharing.answers.recorder(Asked(path, whole, listed, correct), chosen, *numbers)
-            for _ in recorder.record(bench.events(path, whole, chosen, *numbers)):
+            asked = Asked(path, whole, listed, correct)
+            told = events(bench, path, whole, chosen, *numbers, recover=bool(recovered))
+            recorder = sharing.answers.recorder(asked, chosen, *numbers, bool(recovered))
+            for _ in recorder.record(told):
                 pass
             return sharing.answers.keep(recorder.recording())
 
     def read_run(run):
-        """Read a run's file: what was asked of which models, and what both replied.
+        """Read a run's file: what was asked of which models, and what all of them replied.
 
         Args:
             run: a JSON file, as record_run gives it and the page's "Keep this run".
 
         Returns:
             A JSON object: made, models, question, recipe, seed, temperature, max_new_tokens, replies, versions,
-            checkpoints.
+            checkpoints; and recovery (its figures, or the error why there is none) where the photo was recovered.
         """
         with told_to_the_caller():
             recording = recording_of(run)
@@ -71,6 +76,7 @@ def register(bench: Workbench, sharing: Sharing, annotating: Service | None) -> 
                 "max_new_tokens": recording.max_new_tokens,
                 "replies": recording.replies,
                 **recording.provenance,
+                **({"recovery": plain(recording.recovery[1].state)} if recording.recovery else {}),
             }
 
     def draw_card(run, language):
@@ -86,7 +92,7 @@ def register(bench: Workbench, sharing: Sharing, annotating: Service | None) -> 
         with told_to_the_caller():
             return sharing.card(recording_of(run), language)
 
-    def make_link(image, upload, question, recipe, seed, temperature, max_new_tokens):
+    def make_link(image, upload, question, recipe, seed, temperature, max_new_tokens, recovered):
         """Make a link that opens the page with a photo, question, recipe, seed and settings filled in.
 
         Args:
@@ -97,6 +103,7 @@ def register(bench: Workbench, sharing: Sharing, annotating: Service | None) -> 
             seed: whole number.
             temperature: 0 is greedy.
             max_new_tokens: the most tokens of an answer.
+            recovered: true to switch the recovery on.
 
         Returns:
             The query that follows the page's address.
@@ -107,7 +114,7 @@ def register(bench: Workbench, sharing: Sharing, annotating: Service | None) -> 
             numbers = check_generation(seed, temperature, max_new_tokens)
             path = upload_path(image) if image else None
             state = sharing.state(
-                path, links.of_question(whole, listed), listed, Recipe.parse(recipe or ""), numbers, upload
+                path, links.of_question(whole, listed), listed, Recipe.parse(recipe or ""), numbers, upload, recovered
             )
             return state.as_query()
 
@@ -118,7 +125,8 @@ def register(bench: Workbench, sharing: Sharing, annotating: Service | None) -> 
             link: a whole address of the page, or its query alone.
 
         Returns:
-            A JSON object: photo, upload, question, options, recipe, seed, temperature, max_new_tokens; and the photo.
+            A JSON object: photo, upload, question, options, recipe, seed, temperature, max_new_tokens, recover; and the
+            photo.
         """
         with told_to_the_caller():
             _, _, query = str(link or "").rpartition("?")
@@ -208,6 +216,7 @@ def register(bench: Workbench, sharing: Sharing, annotating: Service | None) -> 
         name, key = gr.Textbox(label="name"), gr.Textbox(label="key")
         answer, file = gr.JSON(label="answer"), gr.File(label="file")
         picture = gr.Image(type="filepath", format="png", label="picture")
+        recovered = gr.Checkbox(False, label="recovered")
         asked = [question, recipe, seed, temperature, max_new_tokens]
 
         # No name that a method behind the page has: Gradio would give it to that and number this one.
@@ -215,10 +224,10 @@ def register(bench: Workbench, sharing: Sharing, annotating: Service | None) -> 
             options = {"concurrency_limit": settings.DEGRADE_CONCURRENCY, **more}
             gr.Button().click(function, inputs, output, preprocess=False, api_name=endpoint, **options)
 
-        add(record_run, "record_run", [image, *asked], file, **api.MODEL_QUEUE)
+        add(record_run, "record_run", [image, *asked, recovered], file, **api.MODEL_QUEUE)
         add(read_run, "read_run", [run], answer)
         add(draw_card, "draw_card", [run, language], picture)
-        add(make_link, "make_link", [image, upload, *asked], gr.Textbox(label="query"))
+        add(make_link, "make_link", [image, upload, *asked, recovered], gr.Textbox(label="query"))
         add(open_link, "open_link", [link], [answer, picture])
         add(share_photo, "share_photo", [image, consent], answer)
         add(delete_shared_photo, "delete_photo", [upload, key], answer)

@@ -3,7 +3,7 @@
     ?photo=cat.jpg&question=…&options=dog%0Acat&recipe=lens+blur(0.3)&seed=7&temperature=0&tokens=320&pair=…
 
 `photo` is an example's file name; `upload` stands in its place for a photo that somebody shared, by its id. `pair` says
-in twelve digits which weights and prompts the page had that made the link.
+in twelve digits which weights and prompts the page had that made the link; `recover=1` switches the recovery on.
 """
 
 import re
@@ -16,7 +16,7 @@ from degradations import Recipe
 from demo import settings
 from demo.texts import Text, reason
 
-FIELDS = ("photo", "upload", "question", "options", "recipe", "seed", "temperature", "tokens", "pair")
+FIELDS = ("photo", "upload", "question", "options", "recipe", "seed", "temperature", "tokens", "pair", "recover")
 UPLOAD = re.compile("[0-9a-f]{32}")
 """An id of `demo.share.uploads`: 128 bits."""
 
@@ -30,6 +30,7 @@ class State:
         upload: the id of a shared photo, or None.
         question: without its options, which may be none.
         pair: `demo.provenance.pair_mark` of the page that made it; empty where it does not say.
+        recover: whether the picture is to be recovered first.
     """
 
     photo: str | None = None
@@ -41,6 +42,7 @@ class State:
     temperature: float = settings.TEMPERATURE
     max_new_tokens: int = settings.NEW_TOKENS
     pair: str = ""
+    recover: bool = False
 
     def as_query(self) -> str:
         """The address's query, with its question mark."""
@@ -54,6 +56,7 @@ class State:
             "temperature": f"{self.temperature:g}",
             "tokens": self.max_new_tokens,
             "pair": self.pair,
+            "recover": "1" if self.recover else "",
         }
         return "?" + urlencode({name: value for name, value in told.items() if value not in (None, "")}, safe="(),")
 
@@ -92,6 +95,7 @@ def read(query: str, max_new_tokens: int = settings.NEW_TOKENS) -> State | None:
                 "tokens", given.get("tokens", max_new_tokens), 1, settings.MAX_NEW_TOKENS, whole=True
             ),
             pair=given.get("pair", "")[:12],
+            recover=given.get("recover") == "1",
         )
     except ValueError as error:
         raise ValueError(Text("share.bad-link", reason=reason(error))) from error

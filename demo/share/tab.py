@@ -82,10 +82,11 @@ def _photo(ui: SimpleNamespace, uploads: Uploads, labels: Labels) -> None:
 
 def on_load(page: gr.Blocks, ui: SimpleNamespace, compare: SimpleNamespace) -> None:
     """A page that was opened by a link shows what it holds."""
+    numbers = compare.temperature, compare.max_new_tokens
     page.load(
         ui.open,
         ui.page,
-        [*compare.scene, compare.temperature, compare.max_new_tokens, ui.upload],
+        [*compare.scene, *numbers, compare.recover, compare.recovered_card, ui.upload],
         js=LINK,
         queue=False,
         show_progress="hidden",
@@ -97,7 +98,8 @@ def _wire(ui: SimpleNamespace, actions: Actions, compare: SimpleNamespace, langu
     ui.open = actions.open
     quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private", "preprocess": False}
     asked = [compare.photo, compare.question, compare.options, compare.seed]
-    state = [ui.page, *asked, compare.temperature, compare.max_new_tokens, ui.upload, *compare.sliders]
+    numbers = compare.temperature, compare.max_new_tokens
+    state = [ui.page, *asked, *numbers, ui.upload, compare.recover, *compare.sliders]
     linked = {"fn": actions.link, "inputs": state, "outputs": [ui.link, ui.message], "js": HERE, **quick}
     ui.link_button.click(**linked)
     # Drawing takes half a second of a core.

@@ -1,4 +1,4 @@
-"""Pairs of answers that wait for a vote: in random order, without names, each to be voted on once.
+"""Pairs of answers that wait for a vote: of sides that are drawn, without names, each to be voted on once.
 
 They are kept in memory, for an hour: the names must not travel to the browser before the vote, and a pair that nobody
 votes on is worth nothing.
@@ -19,7 +19,6 @@ from demo import settings
 from demo.replies import Reply
 from demo.texts import Text
 
-SIDES = ("baseline", "robust")
 PLACES = ("a", "b")
 BOTH, NEITHER = "both", "neither"
 CHOICES = (*PLACES, BOTH, NEITHER)
@@ -32,13 +31,13 @@ class Ballot:
 
     Attributes:
         id: what a vote names it by; it tells nothing.
-        item: hash of what was asked of which models; the same for everybody who asks it.
+        item: hash of what was asked of which models; the same for everybody who asks it, whichever sides are drawn.
         photo: an example's file name, None for a visitor's own photo.
         question: with its options, which `options` lists.
         answer: the right one, None where it is not known.
-        models: {side: {"name", "weights"}}.
+        models: {side: {"name", "weights"}} of the two.
         replies: {side: what it wrote}; said: {side: what the page shows of it before the vote, None for no answer}.
-        first: the side that stands first.
+        sides: {place: side}.
     """
 
     id: str
@@ -54,13 +53,8 @@ class Ballot:
     models: Mapping[str, Mapping[str, str]]
     replies: Mapping[str, str]
     said: Mapping[str, str | None]
-    first: str
+    sides: Mapping[str, str]
     begin: float
-
-    @property
-    def sides(self) -> dict[str, str]:
-        """Place -> side."""
-        return dict(zip(PLACES, SIDES if self.first == SIDES[0] else SIDES[::-1], strict=True))
 
     def side(self, choice: str) -> str:
         """A side for a place; ``both`` and ``neither`` stay."""
@@ -97,9 +91,13 @@ class Ballots:
         self._lock, self._open = threading.Lock(), OrderedDict()
         self._most, self._kept_s, self._rng, self._clock = most, kept_s, rng or random.SystemRandom(), clock
 
+    def draw(self, sides: Sequence[str]) -> dict[str, str]:
+        """Two of some sides, each pair and order as likely as any other: {place: side}."""
+        return dict(zip(PLACES, self._rng.sample(sides, len(PLACES)), strict=True))
+
     def add(self, **about: object) -> Ballot:
-        """A new ballot with its order drawn; `about` are the attributes of `Ballot` that are not drawn here."""
-        ballot = Ballot(id=secrets.token_hex(16), first=self._rng.choice(SIDES), begin=self._clock(), **about)
+        """A new ballot; `about` are the attributes of `Ballot` that do not say which one it is, and since when."""
+        ballot = Ballot(id=secrets.token_hex(16), begin=self._clock(), **about)
         with self._lock:
             self._open[ballot.id] = ballot
             while len(self._open) > self._most:

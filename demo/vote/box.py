@@ -13,10 +13,11 @@ from sqlalchemy.exc import IntegrityError
 
 from degradations.files import write_whole
 from demo import settings
+from demo.replies import SIDES
 from demo.store.database import Store
 from demo.store.tables import Vote
 from demo.texts import Text
-from demo.vote.ballots import CHOICES, SIDES, Ballot
+from demo.vote.ballots import CHOICES, PLACES, Ballot
 
 FORMATS = ("jsonl", "csv")
 BACKUP = "votes.jsonl"
@@ -24,8 +25,9 @@ BACKUP = "votes.jsonl"
 COLUMNS = (
     "ballot", "item", "voter", "at", "photo", "question", "options", "answer", "recipe", "seed", "temperature",
     "max_new_tokens", "baseline", "baseline_weights", "robust", "robust_weights", "baseline_reply", "robust_reply",
-    "first", "better", "right", "seconds",
+    "first", "better", "right", "seconds", "recovered", "recovered_weights", "recovered_reply",
 )  # fmt: skip
+"""Those of a side that was not drawn are empty."""
 MOST_MARK = 200
 """Characters of the mark that a voter's browser, or script, sends."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -71,7 +73,7 @@ class Box:
             max_new_tokens=ballot.max_new_tokens,
             models={side: dict(model) for side, model in ballot.models.items()},
             replies=dict(ballot.replies),
-            first=ballot.first,
+            first=ballot.sides[PLACES[0]],
             better=ballot.side(better),
             right=ballot.side(right) if right else None,
             seconds=seconds,
@@ -97,7 +99,7 @@ class Box:
                 own |= {side: model["name"], f"{side}_weights": model["weights"]}
                 own[f"{side}_reply"] = vote.replies[side]
             own["at"] = vote.at.isoformat(timespec="seconds")
-            yield {name: own[name] for name in COLUMNS}
+            yield {name: own.get(name) for name in COLUMNS}
 
     def as_jsonl(self) -> str:
         """The votes as JSON Lines."""
@@ -152,8 +154,11 @@ def _vote(row: dict) -> Vote:
     """The vote that a row of `Box.rows` tells of."""
     own = {name: row[name] for name in COLUMNS if hasattr(Vote, name)}
     own["at"] = datetime.fromisoformat(row["at"])
-    models = {side: {"name": row[side], "weights": row[f"{side}_weights"]} for side in SIDES}
-    return Vote(**own, models=models, replies={side: row[f"{side}_reply"] for side in SIDES})
+    drawn = [side for side in SIDES if row.get(side) is not None]
+    if len(drawn) != len(PLACES):
+        raise ValueError(f"two sides are drawn, not {drawn}")
+    models = {side: {"name": row[side], "weights": row[f"{side}_weights"]} for side in drawn}
+    return Vote(**own, models=models, replies={side: row[f"{side}_reply"] for side in drawn})
 
 
 def _cell(value: object) -> str:

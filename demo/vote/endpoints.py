@@ -15,7 +15,7 @@ def register(voting: Voting, service: Service) -> None:
     """Add the endpoints to the Blocks being built; their components are never shown."""
 
     def ask_blind(image, question, recipe, seed, temperature, max_new_tokens):
-        """Ask both models about a degraded photo and get their answers in random order, without names.
+        """Ask two of the page's sides, which are drawn, about a degraded photo and get their answers without names.
 
         Args:
             image: the photo; without one, an example under degradations that are drawn, and nothing else is read.
@@ -65,8 +65,8 @@ def register(voting: Voting, service: Service) -> None:
 
         Returns:
             A list of JSON objects: models, votes, voters, items, standings of "better" and "right" (wins of both
-            sides, ties, share of the degradation-aware side among decided votes, low, high), first (the share of wins
-            of the answer that stood first).
+            sides, ties, share among decided votes of the side that stands last in models, low, high), first (the share
+            of wins of the answer that stood first).
         """
         return [one.as_json() for one in results(voting.box.votes())]
 

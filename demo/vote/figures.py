@@ -1,17 +1,20 @@
 """How often each side has won, with intervals. Pure functions of votes.
 
-A *share* is of the votes that decide: those for one side alone. Ties (both, neither) are counted and stated, not
-shared out. Its interval is Wilson's, which also holds for few votes and for shares near 0 and 1 (E. B. Wilson, 1927,
-Probable inference, the law of succession, and statistical inference). It takes votes for independent; `voters` says
-how many people they come from.
+A vote is on two sides, of which the *other* is the one that stands later among `demo.replies.SIDES`: the one with more
+to it. A *share* is the other's, of the votes that decide: those for one side alone. Ties (both, neither) are counted
+and stated, not shared out. Its interval is Wilson's, which also holds for few votes and for shares near 0 and 1 (E. B.
+Wilson, 1927, Probable inference, the law of succession, and statistical inference). It takes votes for independent;
+`voters` says how many people they come from.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from demo.vote.ballots import BOTH, NEITHER, SIDES
+from demo.replies import SIDES
+from demo.vote.ballots import BOTH, NEITHER
 
 CONFIDENCE = 0.95
 QUESTIONS = ("better", "right")
@@ -40,35 +43,40 @@ class Standing:
     """What was said to one question about one pair of models.
 
     Attributes:
-        robust, baseline: votes for that side alone; both, neither: ties; silent: those who could not say.
-        share: of the degradation-aware side among the votes that decide, None without one.
+        wins: {side: votes for that side alone}, the other one last; both, neither: ties; silent: those who could not
+            say.
+        share: of the other side among the votes that decide, None without one.
         low, high: the share's interval.
     """
 
-    robust: int
-    baseline: int
+    wins: Mapping[str, int]
     both: int
     neither: int
     silent: int
 
     @property
     def decided(self) -> int:
-        return self.robust + self.baseline
+        return sum(self.wins.values())
 
     @property
     def share(self) -> float | None:
-        return self.robust / self.decided if self.decided else None
+        return self._others / self.decided if self.decided else None
 
     @property
     def low(self) -> float:
-        return wilson(self.robust, self.decided)[0]
+        return wilson(self._others, self.decided)[0]
 
     @property
     def high(self) -> float:
-        return wilson(self.robust, self.decided)[1]
+        return wilson(self._others, self.decided)[1]
+
+    @property
+    def _others(self) -> int:
+        return list(self.wins.values())[-1]
 
     def as_json(self) -> dict:
-        return vars(self) | {name: getattr(self, name) for name in ("decided", "share", "low", "high")}
+        ties = {name: getattr(self, name) for name in ("both", "neither", "silent")}
+        return {**self.wins, **ties, **{name: getattr(self, name) for name in ("decided", "share", "low", "high")}}
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ class Result:
     """All votes on one pair of models.
 
     Attributes:
-        models: {side: {"name", "weights"}}.
+        models: {side: {"name", "weights"}} of the two, the other one last.
         votes, voters, items: how many votes, of how many voters, on how many different items.
         standings: {question of `QUESTIONS`: Standing}.
         first: share of the decided votes on what is better that went to the answer that stood first; about a half
@@ -102,25 +110,30 @@ def results(votes: Iterable) -> list[Result]:
     """
     by_models: dict[tuple, list] = {}
     for vote in votes:
-        key = tuple((vote.models[side]["name"], vote.models[side]["weights"]) for side in SIDES)
+        key = tuple((side, vote.models[side]["name"], vote.models[side]["weights"]) for side in sides_of(vote))
         by_models.setdefault(key, []).append(vote)
     found = [_result(own) for own in by_models.values()]
     return sorted(found, key=lambda one: -one.votes)
 
 
+def sides_of(vote) -> list[str]:
+    """The two sides that a vote is on, the other one last."""
+    return [side for side in SIDES if side in vote.models]
+
+
 def _result(votes: Sequence) -> Result:
-    decided = [vote for vote in votes if vote.better in SIDES]
+    decided, sides = [vote for vote in votes if vote.better in SIDES], sides_of(votes[0])
     return Result(
-        models={side: dict(model) for side, model in votes[0].models.items()},
+        models={side: dict(votes[0].models[side]) for side in sides},
         votes=len(votes),
         voters=len({vote.voter for vote in votes}),
         items=len({vote.item for vote in votes}),
-        standings={name: standing([getattr(vote, name) for vote in votes]) for name in QUESTIONS},
+        standings={name: standing([getattr(vote, name) for vote in votes], sides) for name in QUESTIONS},
         first=sum(vote.better == vote.first for vote in decided) / len(decided) if decided else None,
     )
 
 
-def standing(said: Sequence[str | None]) -> Standing:
-    """The count of what was said: sides, ``both``, ``neither``, or None."""
-    count = {name: sum(one == name for one in said) for name in (*SIDES, BOTH, NEITHER, None)}
-    return Standing(count["robust"], count["baseline"], count[BOTH], count[NEITHER], count[None])
+def standing(said: Sequence[str | None], sides: Sequence[str]) -> Standing:
+    """The count of what was said of two sides: one of them, ``both``, ``neither``, or None."""
+    count = Counter(said)
+    return Standing({side: count[side] for side in sides}, count[BOTH], count[NEITHER], count[None])

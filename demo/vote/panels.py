@@ -5,6 +5,7 @@ from html import escape
 
 from demo.chain import parse_chain, read_answer
 from demo.markup import chips, empty, file_address, paragraph, remark
+from demo.replies import CHAINS
 from demo.texts import Text, both, shown
 from demo.vote.ballots import PLACES, Ballot
 from demo.vote.figures import QUESTIONS, Result, Standing
@@ -16,7 +17,7 @@ def begin() -> str:
 
 
 def asked(picture: str, whole: str) -> str:
-    """The picture as both models see it, and the question."""
+    """The picture as the models see it, and the question."""
     question, *options = whole.splitlines()
     listed = "".join(f"<li>{escape(option)}</li>" for option in options)
     return (
@@ -55,7 +56,7 @@ def revealed(ballot: Ballot) -> str:
 
 def _side(ballot: Ballot, place: str, side: str) -> str:
     text = ballot.replies[side]
-    chain = parse_chain(text) if side == "robust" else None
+    chain = parse_chain(text) if side in CHAINS else None
     mark = ""
     if ballot.answer is not None:
         said = (chain.answer if chain else text).strip()
@@ -79,26 +80,28 @@ def results(found: Sequence[Result]) -> str:
 
 
 def _result(result: Result) -> str:
-    names = shown("vote.against", **{side: model["name"] for side, model in result.models.items()})
+    base, other = result.models
+    named = {"base": result.models[base]["name"], "other": result.models[other]["name"]}
     counts = Text("vote.counts", votes=result.votes, voters=result.voters, items=result.items)
     rows = "".join(_standing(name, result.standings[name]) for name in QUESTIONS)
-    columns = ("robust", "baseline", "both", "neither", "silent")
+    columns = (other, base, "both", "neither", "silent")
+    share = shown("vote.column-share", side=Text(f"vote.column-{other}"))
     head = "".join(f'<th scope="col" class="number">{shown(f"vote.column-{name}")}</th>' for name in columns)
     place = ""
     if result.first is not None:
         place = remark(Text("vote.first-share", share=f"{result.first:.0%}"))
     return (
-        f'<section><h3>{names}</h3><p class="remark">{both(counts)}</p><div class="wide" tabindex="0">'
+        f'<section><h3>{shown("vote.against", **named)}</h3><p class="remark">{both(counts)}</p>'
+        f'<div class="wide" tabindex="0">'
         f'<table class="facts"><thead><tr><th scope="col">{shown("vote.question")}</th>{head}'
-        f'<th scope="col" class="interval">{shown("vote.column-share")}</th></tr></thead>'
+        f'<th scope="col" class="interval">{share}</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>{place}</section>"
     )
 
 
 def _standing(name: str, one: Standing) -> str:
-    counts = "".join(
-        f'<td class="number">{count}</td>' for count in (one.robust, one.baseline, one.both, one.neither, one.silent)
-    )
+    said = (*reversed(one.wins.values()), one.both, one.neither, one.silent)
+    counts = "".join(f'<td class="number">{count}</td>' for count in said)
     if one.share is None:
         share = f'<td class="interval">{shown("vote.undecided")}</td>'
     else:

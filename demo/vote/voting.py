@@ -14,17 +14,18 @@ from demo import photos, settings
 from demo.api import Workbench, check_generation, check_question
 from demo.chain import parse_options, question_with_options
 from demo.examples import Example, example_of, known_answer
-from demo.replies import Reply
+from demo.recovery.run import events as events_of
+from demo.replies import RECOVERED, Reply
 from demo.share import links
 from demo.store.database import Store
 from demo.texts import Text
-from demo.vote.ballots import SIDES, Ballot, Ballots, item_of, shown
+from demo.vote.ballots import Ballot, Ballots, item_of, shown
 from demo.vote.box import Box, DoubleVoteError
 
 
 @dataclass(frozen=True)
 class Question:
-    """What both models are to be asked.
+    """What the models are to be asked.
 
     Attributes:
         photo: its file.
@@ -39,7 +40,7 @@ class Question:
 
 
 class Voting:
-    """Votes on one pair of models."""
+    """Votes on the models of one page; each is on two of their sides."""
 
     def __init__(self, bench: Workbench, examples: Sequence[Example], store: Store):
         self.bench, self.examples = bench, examples
@@ -71,34 +72,36 @@ class Voting:
         return Question(photo, check_question(whole), recipe, check_generation(seed, temperature, max_new_tokens))
 
     def picture(self, question: Question) -> str:
-        """The path of the degraded picture, as both models see it."""
+        """The path of the degraded picture, as all models see it."""
         seed = question.numbers[0]
         source = "vote", question.photo, question.photo.stat().st_mtime_ns, str(question.recipe), seed
         degraded = lambda: self.bench.degraded(question.photo, question.recipe, seed)  # noqa: E731
         return str(photos.save_once(source, self.cache, degraded))
 
     def asking(self, question: Question) -> Iterator[Ballot | None]:
-        """Ask both models; yields None while they write, and in the end the ballot.
+        """Ask two sides that are drawn; yields None while they write, and in the end the ballot.
 
         Raises:
             ValueError: something that cannot be asked, or a side that failed.
         """
-        replies = {side: Reply(side) for side in SIDES}
+        there = [side for one in (self.bench.pair, self.bench.joint) if one for side in one.sides]
+        drawn = self.ballots.draw([side.name for side in there])
         asked = question.photo, question.whole, question.recipe, *question.numbers
-        with closing(self.bench.events(*asked)) as events:
+        # The pair answers as one batch: to leave one of it out would save nothing.
+        replies = {side.name: Reply(side.name) for side in there}
+        with closing(events_of(self.bench, *asked, recover=RECOVERED in drawn.values())) as events:
             for event in events:
                 replies[event.side].take(event)
                 yield None
         options = parse_options(question.whole)
         correct = known_answer(self.examples, question.photo, links.of_question(question.whole, options), options)
         example = example_of(self.examples, question.photo)
-        pair = self.bench.pair
-        models = {
-            side.name: {"name": str(side.label), "weights": side.weights, "by_index": replies[side.name].by_index}
-            for side in pair.sides
-        }
+        models = {side.name: {"name": str(side.label), "weights": side.weights} for side in there}
+        if RECOVERED in models:  # whose answers follow from the recovery as well
+            models[RECOVERED]["weights"] = f"{models[RECOVERED]['weights']} {self.bench.joint.recovery.digest}"
         pixels = self.bench.working_photo(question.photo).tobytes()
         seed, temperature, max_new_tokens = question.numbers
+        two = [side for side in replies if side in drawn.values()]
         yield self.ballots.add(
             item=item_of(pixels, question.whole, question.recipe, question.numbers, models),
             photo=example.image.name if example else None,
@@ -109,9 +112,10 @@ class Voting:
             seed=seed,
             temperature=temperature,
             max_new_tokens=max_new_tokens,
-            models=models,
-            replies={side: reply.text for side, reply in replies.items()},
-            said={side: shown(reply, options) for side, reply in replies.items()},
+            sides=drawn,
+            models={side: models[side] | {"by_index": replies[side].by_index} for side in two},
+            replies={side: replies[side].text for side in two},
+            said={side: shown(replies[side], options) for side in two},
         )
 
     def vote(self, name: object, better: object, right: object, voter: object) -> tuple[Ballot, bool]:
