@@ -74,7 +74,8 @@ def test_the_stage_shows_the_third_column(open_recovering_page, size, hall):
     screenshot(page, f"{size.replace(' ', '-')}-{hall}-recovered")
     root = "document.documentElement"
     assert page.evaluate(f"[{root}.scrollWidth, {root}.scrollHeight]") == list(SIZES[size])
-    for part in ("#recovery .recovered img", "#recovery .facts", *(f"#{side} .panel:last-of-type" for side in SIDES)):
+    parts = [f"#{side} {part}" for side in SIDES for part in (".mark", ".figures")]
+    for part in ("#recovery .recovered img", "#recovery .facts", "#recovery .warning", "#recovered .words", *parts):
         assert shown_whole(page, part), f"{part} is cut off"
     assert not violations(page)
     page.keyboard.press("r")

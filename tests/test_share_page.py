@@ -49,8 +49,8 @@ def test_names_and_parameters_are_the_promised_ones(client):
     asked = ["question", "recipe", "seed", "temperature", "max_new_tokens"]
     promised = {
         "/record_run": ["image", *asked, "recovered"], "/read_run": ["run"], "/draw_card": ["run", "language"],
-        "/make_link": ["image", "upload", *asked, "recovered"], "/open_link": ["link"], "/share_photo": ["image", "consent"],
-        "/delete_photo": ["upload", "key"], "/shared_photos": ["name", "key"],
+        "/make_link": ["image", "upload", *asked, "recovered"], "/open_link": ["link"],
+        "/share_photo": ["image", "consent"], "/delete_photo": ["upload", "key"], "/shared_photos": ["name", "key"],
         "/remove_photo": ["name", "key", "upload"], "/vote_pair": ["image", *asked],
         "/vote_cast": ["ballot", "better", "right", "voter"], "/vote_results": [],
         "/vote_export": ["name", "key", "format"],
@@ -108,8 +108,8 @@ def test_shared_pictures_and_the_database_are_not_served(client, app, own):
 
 @pytest.mark.parametrize(
     ("endpoint", "more"),
-    [("record_run", (*ASKED, False)), ("make_link", ("", *ASKED, False)), ("share_photo", (True,)), ("vote_pair", ASKED),
-     ("read_run", ()), ("draw_card", ("en",))],
+    [("record_run", (*ASKED, False)), ("make_link", ("", *ASKED, False)), ("share_photo", (True,)),
+     ("vote_pair", ASKED), ("read_run", ()), ("draw_card", ("en",))],
 )  # fmt: skip
 @pytest.mark.parametrize("mark", [{}, {"meta": {"_type": "gradio.FileData"}}])
 def test_no_file_outside_of_the_uploads_is_read(app, endpoint, more, mark):

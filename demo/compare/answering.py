@@ -268,9 +268,8 @@ def seen(updates: Iterator[tuple], stop: Stop) -> Iterator[tuple]:
 
 def recorded(recording: Recording) -> str:
     """The mark of what no model is saying now."""
-    models = list(recording.models.values())
     recovery = recording.provenance.get("checkpoints", {}).get(RECOVERED, {}).get("recovery")
-    models = " / ".join([*models, *([recovery] if recovery else [])])
+    models = " / ".join(filter(None, dict.fromkeys([*recording.models.values(), recovery])))
     return markup.message(Text("present.recorded", made=recording.made[:16].replace("T", " "), models=models), "played")
 
 

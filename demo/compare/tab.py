@@ -243,7 +243,8 @@ def _recovered_card(ui: SimpleNamespace, joint: Joint | None, labels: Labels) ->
     with gr.Column(elem_id="recovered-card", elem_classes="card", visible=False) as ui.recovered_card:
         label = joint.side.label if joint else ""
         notice = joint.notice if joint else Text("recovery.notice-recorded")
-        gr.HTML(markup.heading(Text("compare.recovered"), label) + markup.remark(notice))
+        gr.HTML(markup.heading(Text("compare.recovered"), label))
+        gr.HTML(markup.remark(notice), elem_id="recovered-notice")
         with gr.Row(elem_id="recovered-parts"):
             ui.recovery = gr.HTML(recovery_panels.recovery(None), elem_id="recovery")
             ui.recovered = gr.HTML(panels.recovered_column(None), elem_id="recovered")
