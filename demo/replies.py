@@ -72,7 +72,7 @@ class Reply:
         return (written if choice is None else options[choice]), choice
 
     def as_json(self, options: list[str]) -> dict:
-        """A *side* as api.py describes it."""
+        """A *side* as api.py describes it; where there is news of its recovery, that state as `recovery`."""
         chain = self.chain
         answer, choice = self.answer(options)
         side = {

@@ -186,7 +186,8 @@ RUNS = EXAMPLES / "runs"
 DECKS = Path(os.environ.get("DEMO_DECKS") or EXAMPLES / "decks")
 """Decks that a link may name; whoever starts the server chooses the folder (DEMO_DECKS)."""
 MAX_DECK_CHARACTERS = 200_000
-MAX_RECORDING_BYTES = 8_000_000
+MAX_RECORDING_BYTES = 16_000_000
+"""Two pictures of a million pixels of pure noise fit in, as base64."""
 LONGEST_RUN_S = 3600
 """What a recording may take at its true pace; whoever plays one has one of few places."""
 MOST_PLAYED = 8

@@ -75,7 +75,7 @@ def test_the_stage_shows_the_third_column(open_recovering_page, size, hall):
     root = "document.documentElement"
     assert page.evaluate(f"[{root}.scrollWidth, {root}.scrollHeight]") == list(SIZES[size])
     parts = [f"#{side} {part}" for side in SIDES for part in (".mark", ".figures")]
-    for part in ("#recovery .recovered img", "#recovery .facts", "#recovery .warning", "#recovered .words", *parts):
+    for part in ("#recovery .recovered img", "#recovery .facts", "#recovery .warning", *parts):
         assert shown_whole(page, part), f"{part} is cut off"
     assert not violations(page)
     page.keyboard.press("r")

@@ -4,9 +4,8 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 
-from demo.present.recording import Event, Recording, Stats
+from demo.present.recording import STOPPED, Event, Recording, Stats
 from demo.replies import RECOVERED, SIDES, Recovered
-from demo.texts import Text
 
 TICK_S = 0.05
 """How finely a text is spread over time."""
@@ -31,7 +30,7 @@ def replay(recording: Recording, speed: float, stop: threading.Event | None = No
             counts[event.side] = event.tokens
         yield event
     if ahead:
-        cut = {"progress": 0.0, "done": True, "error": Text("recovery.stopped"), "image": False}
+        cut = {"progress": 0.0, "error": STOPPED, "image": False}
         yield Event(RECOVERED, recovered=Recovered(ahead[1].state | cut))
     for side, tokens in counts.items():
         yield Event(side, done=True, stats=Stats(tokens, None, None, "stopped"), tokens=tokens)

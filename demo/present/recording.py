@@ -229,7 +229,7 @@ def _with_recovery(raw: Mapping, events: Sequence[tuple[float, Event]]) -> list[
     at, error, image = float(raw["at"]), raw["error"], None
     state = {"progress": 1.0, "seconds": _number(raw["seconds"], 0, settings.LONGEST_RUN_S), "done": True}
     if raw["picture"] is None:
-        # Not only told apart by its words: that somebody stopped it is no failure.
+        # In all languages, and no failure: somebody wanted it so.
         state["error"] = STOPPED if error == str(STOPPED) else str(error)[: settings.MAX_QUESTION_CHARACTERS]
     else:
         image = _picture(raw["picture"])

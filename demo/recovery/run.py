@@ -14,7 +14,6 @@ from demo.generation import Event, Stats
 from demo.recovery.attempt import Attempt
 from demo.recovery.encoders import encoder_at_hand
 from demo.recovery.joint import NAME
-from demo.recovery.measures import changes
 from demo.recovery.panels import state_of, was_stopped
 from demo.replies import Recovered
 from demo.streaming import stream
@@ -83,11 +82,6 @@ class Run:
     def recovered(self) -> Image.Image | None:
         """The recovered picture, once there is one."""
         return self._attempt.image
-
-    @property
-    def map(self) -> Image.Image:
-        """Where the recovery changed the picture."""
-        return changes(self.degraded, self.recovered).map
 
     def state(self) -> dict:
         """As `demo.recovery.panels.state_of`."""
