@@ -5,7 +5,6 @@ import io
 import json
 import re
 import threading
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +16,7 @@ from PIL import Image, ImageColor
 from degradations import REGISTRY, Recipe, degrade
 from demo import drawing, settings
 from demo.chain import format_chain
+from demo.generation import Event, Stats
 from demo.sweep import exports, panels
 from demo.sweep.actions import thumbnails
 from demo.sweep.chart import NARROW, WIDE, chart
@@ -30,19 +30,9 @@ PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 90, 3), d
 MODELS = {"baseline": "one", "robust": "other"}
 
 
-@dataclass
-class Stats:
-    tokens: int = 5
-    ttft_s: float | None = 0.1
-    tokens_per_s: float | None = 9.0
-    stop_reason: str = "eos"
-
-
 def event(side, picture, text="", done=False, stop_reason="eos", error=None, tokens=3):
-    stats = Stats(tokens, stop_reason=stop_reason) if done else None
-    return SimpleNamespace(
-        side=side, picture=picture, text=text, done=done, stats=stats, error=error, tokens=tokens, by_index=False
-    )
+    stats = Stats(tokens, 0.1, 9.0, stop_reason) if done else None
+    return Event(side, text, done, stats, error, tokens, picture)
 
 
 def chain(answer: str, **seen: float) -> str:
