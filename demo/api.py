@@ -31,11 +31,10 @@ from PIL import Image
 from degradations import REGISTRY, Recipe, degrade
 from demo import photos, settings
 from demo.chain import parse_options
-from demo.generation import Event
 from demo.models import Pair
 from demo.recovery.attempt import Attempt
 from demo.recovery.measures import measure
-from demo.replies import PAIR, Reply
+from demo.replies import PAIR, Event, Reply
 from demo.streaming import stream, stream_batch
 from demo.texts import Text, both, reason, shown
 

@@ -16,52 +16,9 @@ from transformers.generation.streamers import BaseStreamer
 
 from demo import settings
 from demo.checkpoints import first_line
-from demo.replies import Recovered
+from demo.replies import Event, Stats
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Stats:
-    """How an answer went.
-
-    Attributes:
-        tokens: how many were generated, the one that ends the answer included.
-        ttft_s: seconds from when the model was free to the first token, None without one.
-        tokens_per_s: speed after the first token, None with fewer than two.
-        stop_reason: ``eos`` (said all), ``length`` (cut off), ``stopped`` (by the visitor) or ``error``.
-    """
-
-    tokens: int
-    ttft_s: float | None
-    tokens_per_s: float | None
-    stop_reason: str
-
-
-@dataclass(frozen=True)
-class Event:
-    """News from one side.
-
-    Attributes:
-        side: ``baseline``, ``robust``, or ``recovered`` for the one that sees two pictures.
-        text: new text, to be appended to what came before; empty in a heartbeat.
-        done: True in the side's last event, the only one with `stats`.
-        error: why this side failed, None if it did not; never part of the text.
-        tokens: how many tokens this side has generated so far; 0 in a heartbeat.
-        picture: which of the pictures that were asked about, by its place among them.
-        by_index: whether a number that is this side's whole answer is an option's index, as `demo.settings.Spec` says.
-        recovered: how far the recovery is whose picture this side is to see; in events about nothing else.
-    """
-
-    side: str
-    text: str = ""
-    done: bool = False
-    stats: Stats | None = None
-    error: str | None = None
-    tokens: int = 0
-    picture: int = 0
-    by_index: bool = False
-    recovered: Recovered | None = None
 
 
 @dataclass(frozen=True)

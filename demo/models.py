@@ -12,7 +12,7 @@ from PIL import Image
 from demo import checkpoints, resolution, settings
 from demo.chain import DEFAULT_PROMPT, DIRECT_PROMPT, build_prompt
 from demo.checkpoints import Checkpoint, CheckpointError
-from demo.generation import Event
+from demo.replies import Event
 from demo.settings import Spec
 from demo.streaming import on_gpu
 from demo.texts import Text

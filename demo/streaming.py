@@ -12,7 +12,8 @@ from PIL import Image
 
 from demo import settings
 from demo.checkpoints import on_zero_gpu
-from demo.generation import Event, Request, Stats, answer
+from demo.generation import Request, answer
+from demo.replies import Event, Stats
 
 if TYPE_CHECKING:
     from demo.models import Pair, Side

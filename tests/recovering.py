@@ -12,10 +12,10 @@ from safetensors.torch import save_file
 
 from degradations import Recipe
 from demo.chain import format_chain
-from demo.generation import Event, Stats
 from demo.recovery.joint import NAME, Joint, Speaker
 from demo.recovery.nafnet import NAFNet
 from demo.recovery.network import WEIGHTS
+from demo.replies import Event, Stats
 from demo.texts import Text
 
 CHAIN = format_chain(Recipe({"dark illumination": 0.4}), "It is dark.", "Two ears.", "A cat.", "1")

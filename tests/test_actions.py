@@ -16,11 +16,11 @@ from demo.compare.actions import Actions, Previews
 from demo.compare.answering import COLUMNS, UNCHANGED, Answers
 from demo.compare.running import Running
 from demo.examples import Example, known_answer, load_examples
-from demo.generation import Event, Stats
 from demo.labels import Labels
 from demo.present import stage
 from demo.present.actions import Actions as StageActions
 from demo.present.recording import Recorder
+from demo.replies import Event, Stats
 from demo.sweep import tab as sweep_tab
 
 EXAMPLES = load_examples()

@@ -14,7 +14,7 @@ from demo.annotate.actions import Actions
 from demo.annotate.batches import Wanted
 from demo.annotate.desk import Desk
 from demo.annotate.service import Service
-from demo.generation import Event, Stats
+from demo.replies import Event, Stats
 from demo.store.tables import Item
 from tests.batch_making import chain, open_batches, open_one, picture
 

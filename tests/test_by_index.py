@@ -22,8 +22,8 @@ from demo.annotate.desk import Desk
 from demo.annotate.found import find
 from demo.annotate.predicting import predict
 from demo.chain import format_chain, meant
-from demo.generation import Event, Stats
 from demo.models import add_arguments, spec_from
+from demo.replies import Event, Stats
 from demo.store.database import MIGRATIONS, Store
 from demo.store.tables import Item
 from demo.sweep.engine import Run, grid, steps_of

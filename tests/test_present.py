@@ -16,7 +16,8 @@ from demo.examples import load_examples
 from demo.present import deck, views
 from demo.present.actions import PACES, _speed
 from demo.present.playback import paced, replay
-from demo.present.recording import Event, Recorder, Stats, read
+from demo.present.recording import Recorder, read
+from demo.replies import Event, Stats
 from demo.texts import reason
 from tests.spoken import spoken
 

@@ -20,9 +20,9 @@ from demo.examples import load_examples
 from demo.present import __main__ as command_line
 from demo.present.actions import Actions as StageActions
 from demo.present.playback import paced, replay
-from demo.present.recording import Event, Recording, Stats, read
+from demo.present.recording import Recording, read
 from demo.recovery import run as recovery_run
-from demo.replies import SIDES, Recovered
+from demo.replies import SIDES, Event, Recovered, Stats
 from demo.share import card
 from demo.texts import Text
 from tests.pictures import picture

@@ -24,8 +24,9 @@ from demo.chain import format_chain
 from demo.compare.actions import Actions as CompareActions
 from demo.compare.answering import Answers, Asked
 from demo.examples import load_examples
-from demo.present.recording import Event, Recorder, Stats, read
+from demo.present.recording import Recorder, read
 from demo.provenance import pair_mark, provenance, same_weights
+from demo.replies import Event, Stats
 from demo.share import __main__ as command_line
 from demo.share import card, links
 from demo.share.actions import Actions, Sharing

@@ -15,8 +15,9 @@ from transformers import AutoModelForImageTextToText
 
 from demo import generation, settings, streaming
 from demo.checkpoints import Checkpoint
-from demo.generation import Event, Request, Row
+from demo.generation import Request, Row
 from demo.models import load_pair
+from demo.replies import Event
 from demo.settings import Spec
 from demo.streaming import stream, stream_batch
 from tests import tiny

@@ -16,7 +16,7 @@ from PIL import Image, ImageColor
 from degradations import REGISTRY, Recipe, degrade
 from demo import drawing, settings
 from demo.chain import format_chain
-from demo.generation import Event, Stats
+from demo.replies import Event, Stats
 from demo.sweep import exports, panels
 from demo.sweep.actions import thumbnails
 from demo.sweep.chart import NARROW, WIDE, chart

@@ -26,9 +26,8 @@ from demo import api
 from demo.annotate.access import Access
 from demo.chain import format_chain
 from demo.examples import load_examples
-from demo.generation import Event, Stats
 from demo.recovery.joint import Joint, Speaker
-from demo.replies import PAIR, SIDES
+from demo.replies import PAIR, SIDES, Event, Stats
 from demo.store.database import Store, default_url
 from demo.store.tables import Vote
 from demo.vote import __main__ as command_line

@@ -4,8 +4,8 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 
-from demo.present.recording import STOPPED, Event, Recording, Stats
-from demo.replies import RECOVERED, SIDES, Recovered
+from demo.present.recording import STOPPED, Recording
+from demo.replies import RECOVERED, SIDES, Event, Recovered, Stats
 
 TICK_S = 0.05
 """How finely a text is spread over time."""

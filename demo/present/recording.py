@@ -30,7 +30,7 @@ from PIL import Image
 
 from degradations import Recipe, files
 from demo import settings
-from demo.replies import PAIR, RECOVERED, SIDES, Recovered
+from demo.replies import PAIR, RECOVERED, SIDES, Event, Recovered, Stats
 from demo.texts import Text, reason
 
 FORMAT = "recorded run 2"
@@ -39,30 +39,6 @@ STOP_REASONS = ("eos", "length", "stopped", "error")
 MEASURES = {"psnr": (0, math.inf), "ssim": (-1, 1), "semantic": (-1, 1)}
 """Of a recovery, with the least and the most that each can be."""
 STOPPED = Text("recovery.stopped")
-
-
-@dataclass(frozen=True)
-class Stats:
-    """How an answer went; the same as `demo.generation.Stats`, which needs the models' libraries."""
-
-    tokens: int
-    ttft_s: float | None
-    tokens_per_s: float | None
-    stop_reason: str
-
-
-@dataclass(frozen=True)
-class Event:
-    """News from one side; of `demo.generation.Event` what a recording needs."""
-
-    side: str
-    text: str = ""
-    done: bool = False
-    stats: Stats | None = None
-    error: str | None = None
-    tokens: int = 0
-    by_index: bool = False
-    recovered: Recovered | None = None
 
 
 @dataclass(frozen=True)
@@ -138,15 +114,12 @@ class Recorder:
         """Those that are asked."""
         return tuple(self._about[0])
 
-    def record(self, events: Iterable) -> Iterator:
+    def record(self, events: Iterable[Event]) -> Iterator[Event]:
         """The same events; heartbeats, and how a recovery got on before it ended, are not kept."""
         begin = time.monotonic()
         for event in events:
             if event.text or event.done or (event.recovered and event.recovered.state["done"]):
-                stats = Stats(**asdict(event.stats)) if event.stats else None
-                told = event.text, event.done, stats, event.error, event.tokens, event.by_index, event.recovered
-                kept = Event(event.side, *told)
-                self._events.append((time.monotonic() - begin, kept))
+                self._events.append((time.monotonic() - begin, event))
             yield event
 
     def recording(self) -> Recording:

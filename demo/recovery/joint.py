@@ -11,11 +11,11 @@ from demo import checkpoints, settings
 from demo.chain import JOINT_PREFACE, build_prompt
 from demo.checkpoints import CheckpointError
 from demo.fingerprint import weights_hash
-from demo.generation import Event
 from demo.models import Pair, Side, short_name
 from demo.recovery.attempt import Recovery
 from demo.recovery.network import WEIGHTS, load_network
 from demo.recovery.server import Server, ServerRecovery, answers
+from demo.replies import Event
 from demo.streaming import on_gpu
 from demo.texts import Text
 

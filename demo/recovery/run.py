@@ -10,12 +10,11 @@ from PIL import Image
 from degradations import Recipe
 from demo.api import Workbench, states
 from demo.chain import parse_options
-from demo.generation import Event, Stats
 from demo.recovery.attempt import Attempt
 from demo.recovery.encoders import encoder_at_hand
 from demo.recovery.joint import NAME
 from demo.recovery.panels import state_of, was_stopped
-from demo.replies import Recovered
+from demo.replies import Event, Recovered, Stats
 from demo.streaming import stream
 from demo.texts import Text
 

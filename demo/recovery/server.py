@@ -22,7 +22,7 @@ from PIL import Image
 
 from degradations import files
 from demo import settings
-from demo.generation import Event, Stats
+from demo.replies import Event, Stats
 from demo.texts import Text
 
 EDIT_PROMPT = (

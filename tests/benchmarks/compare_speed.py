@@ -16,7 +16,8 @@ from demo import photos
 from demo.chain import question_with_options
 from demo.examples import load_examples
 from demo.models import Pair, load_pair
-from demo.streaming import Stats, stream
+from demo.replies import Stats
+from demo.streaming import stream
 
 
 def together(pair: Pair, image, question: str) -> tuple[float, dict[str, Stats]]:
