@@ -4,7 +4,8 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 
-from demo.present.recording import STOPPED, Recording
+from demo.present.recording import Recording
+from demo.recovery.attempt import STOPPED
 from demo.replies import RECOVERED, SIDES, Event, Recovered, Stats
 
 TICK_S = 0.05

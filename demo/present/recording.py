@@ -30,15 +30,14 @@ from PIL import Image
 
 from degradations import Recipe, files
 from demo import settings
+from demo.recovery.attempt import STOPPED
+from demo.recovery.panels import MEASURES
 from demo.replies import PAIR, RECOVERED, SIDES, Event, Recovered, Stats
 from demo.texts import Text, reason
 
 FORMAT = "recorded run 2"
 FORMATS = ("recorded run 1", FORMAT)
 STOP_REASONS = ("eos", "length", "stopped", "error")
-MEASURES = {"psnr": (0, math.inf), "ssim": (-1, 1), "semantic": (-1, 1)}
-"""Of a recovery, with the least and the most that each can be."""
-STOPPED = Text("recovery.stopped")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ from demo.texts import Text, reason
 
 log = logging.getLogger(__name__)
 
+STOPPED = Text("recovery.stopped")
+"""Why there is no picture where somebody ended its recovery."""
+
 
 class Recovery(Protocol):
     """Whatever recovers pictures.
@@ -91,7 +94,7 @@ class Attempt:
         """
         while not self._over.wait(settings.HEARTBEAT_S):
             if stop is not None and stop.is_set():
-                self._end(error=Text("recovery.stopped"))
+                self._end(error=STOPPED)
             elif self.seconds > self.limit:
                 self._end(error=Text("recovery.too-slow", seconds=f"{self.limit:.0f}"))
             else:
@@ -100,7 +103,7 @@ class Attempt:
 
     def close(self) -> None:
         """Nobody waits any more: the work ends at its next step."""
-        self._end(error=Text("recovery.stopped"))
+        self._end(error=STOPPED)
 
     def _work(self) -> None:
         try:

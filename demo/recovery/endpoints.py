@@ -7,12 +7,16 @@ the state as JSON and, with the last one, the recovered picture as a PNG.
 question from both pictures; streams ``{"recovery": state, "recovered": side or null}``, a side as `/compare` has it.
 """
 
+from contextlib import closing
+
 import gradio as gr
 
 from degradations import Recipe
 from demo import settings
-from demo.api import MODEL_QUEUE, Workbench, check_generation, check_question, check_seed, told_to_the_caller
+from demo.api import MODEL_QUEUE, Workbench, check_generation, check_question, check_seed, states, told_to_the_caller
 from demo.api import upload_path as path_of
+from demo.chain import parse_options
+from demo.recovery.joint import NAME
 from demo.recovery.run import Run
 
 
@@ -39,8 +43,10 @@ def register(bench: Workbench) -> None:
                 for state in run.wait():
                     yield {"recovery": plain(state), "recovered": None}
                 if run.recovered is not None:
-                    for side in run.answer(asked, *numbers, seed):
-                        yield {"recovery": plain(run.state()), "recovered": side}
+                    events = run.events(asked, *numbers, seed)
+                    with closing(states(events, parse_options(asked), (NAME,))) as told:
+                        for sides in told:
+                            yield {"recovery": plain(run.state()), "recovered": sides[NAME]}
             finally:
                 run.close()
 

@@ -5,19 +5,20 @@ A *state* is what `state_of` makes of an attempt, as `/recover` sends it, too.
 
 from collections.abc import Mapping
 from html import escape
-from math import isinf
+from math import inf, isinf
 from urllib.parse import quote
 
 from PIL import Image
 
 from demo import settings
 from demo.markup import empty, message, remark
-from demo.recovery.attempt import Attempt
+from demo.recovery.attempt import STOPPED, Attempt
 from demo.recovery.encoders import Encoder
 from demo.recovery.measures import changes, measure
 from demo.texts import Text, both, shown
 
-MEASURES = ("psnr", "ssim", "semantic")
+MEASURES = {"psnr": (0, inf), "ssim": (-1, 1), "semantic": (-1, 1)}
+"""With the least and the most that each can be."""
 PICTURES = ("degraded", "recovered", "clean", "changes")
 
 
@@ -98,7 +99,7 @@ def no_picture(state: Mapping) -> Text:
 
 def was_stopped(state: Mapping) -> bool:
     """Whether somebody ended it: that is no failure."""
-    return state["error"] == Text("recovery.stopped")
+    return state["error"] == STOPPED
 
 
 def _share(share: float) -> str:

@@ -8,8 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from degradations import Recipe
-from demo.api import Workbench, states
-from demo.chain import parse_options
+from demo.api import Workbench
 from demo.recovery.attempt import Attempt
 from demo.recovery.encoders import encoder_at_hand
 from demo.recovery.joint import NAME
@@ -126,20 +125,6 @@ class Run:
             return
         asked = {"temperature": temperature, "max_new_tokens": max_new_tokens, "seed": seed, "stop": stop}
         yield from stream(self.joint, [self.degraded, self.recovered], question, **asked)
-
-    def answer(
-        self,
-        question: str,
-        temperature: float,
-        max_new_tokens: int,
-        seed: int,
-        stop: threading.Event | None = None,
-    ) -> Iterator[dict]:
-        """The same as `demo.replies.Reply.as_json`."""
-        events = self.events(question, temperature, max_new_tokens, seed, stop)
-        with closing(states(events, parse_options(question), (NAME,))) as told:
-            for sides in told:
-                yield sides[NAME]
 
     def close(self) -> None:
         """Nobody waits any more."""
