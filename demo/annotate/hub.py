@@ -50,7 +50,7 @@ def downloaded(name: str, bounds: Bounds, api: HfApi) -> Iterator[Path]:
         except RepositoryNotFoundError as error:
             raise NoDatasetError(Text("annotate.hub-none", name=name)) from error
         except (httpx.HTTPError, HFValidationError, OSError) as error:
-            raise ValueError(Text("annotate.hub-failed", name=name, cause=str(error).split("\n")[0][:300])) from error
+            raise ValueError(Text("annotate.hub-failed", name=name, cause=cause_of(error))) from error
         root = Path(folder)
         if not any(path.name in TABLES for path in root.rglob("*")):
             _unpack(root, bounds)
@@ -99,6 +99,11 @@ def _picture(row: Mapping) -> bytes:
     return content
 
 
+def cause_of(error: Exception) -> str:
+    """What an exception of the Hub says, short enough for the page."""
+    return (str(error) or type(error).__name__).strip().split("\n")[0][:300]
+
+
 def head(name: str, api: HfApi) -> str | None:
     """The last commit of a dataset repository; None where there is no such repository yet."""
     try:
@@ -142,7 +147,7 @@ class Pushing(CommitScheduler):
             pushed = super().push_to_hub()
             self._seen = pushed.oid if pushed else self._seen
         except Exception as error:
-            self.last_error = (str(error) or type(error).__name__).split("\n")[0][:300]
+            self.last_error = cause_of(error)
             raise
         self.last_success, self.last_error = now(), None
         return pushed

@@ -19,6 +19,7 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidat
 from huggingface_hub.utils import validate_repo_id
 
 from demo.annotate import exports
+from demo.annotate.hub import cause_of
 from demo.annotate.pictures import Pictures
 from demo.store.database import Store
 from demo.store.tables import Batch
@@ -119,7 +120,7 @@ def publish(store: Store, pictures: Pictures, batch: int, account: Account) -> d
         if status == httpx.codes.CONFLICT:  # there is one that this token does not see
             raise ValueError(Text("annotate.to-hub-taken", repo=repo)) from error
         refused = status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
-        values = {"repo": repo, "owner": account.owner, "cause": _cause(error)}
+        values = {"repo": repo, "owner": account.owner, "cause": cause_of(error)}
         said = Text("annotate.to-hub-refused", **values) if refused else Text("annotate.to-hub-failed", **values)
         raise ValueError(said) from error
     return {"repo": repo, "address": f"{api.endpoint}/datasets/{quote(repo)}", "items": len(rows)}
@@ -161,7 +162,3 @@ def _files(repo: str, name: str, api: HfApi) -> list[str] | None:
     if not isinstance(about, dict) or about.get("name") != name:
         raise ValueError(Text("annotate.to-hub-taken", repo=repo))
     return files
-
-
-def _cause(error: Exception) -> str:
-    return (str(error) or type(error).__name__).strip().split("\n")[0][:300]

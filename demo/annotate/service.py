@@ -140,7 +140,7 @@ def push(service: Service, data: Path, repo: str, every: float, api: HfApi) -> N
         service.pushing = hub.Pushing(service.write_all, merge, seen, data / "push", repo, every, hf_api=api)
     except Exception as error:
         log.exception("nothing is pushed to %s: %s", repo, error)
-        service.not_pushed = repo, (str(error) or type(error).__name__).split("\n")[0][:300]
+        service.not_pushed = repo, hub.cause_of(error)
 
 
 def restore(service: Service, folder: Path) -> None:
