@@ -31,7 +31,7 @@ from PIL import Image
 from degradations import REGISTRY, Recipe, degrade
 from demo import photos, settings
 from demo.chain import parse_options
-from demo.models import Pair
+from demo.models import Pair, Side
 from demo.recovery.attempt import Attempt
 from demo.recovery.measures import measure
 from demo.replies import PAIR, Event, Reply
@@ -39,7 +39,7 @@ from demo.streaming import stream, stream_batch
 from demo.texts import Text, both, reason, shown
 
 if TYPE_CHECKING:
-    from demo.recovery.joint import Joint
+    from demo.recovery.joint import Joint, Speaker
 
 MODEL_QUEUE = {"concurrency_id": "models", "concurrency_limit": 1}
 """Every event that uses the models: one visitor at a time, the others wait in the queue."""
@@ -53,6 +53,10 @@ class Workbench:
         self.pair, self.joint = pair, joint
         # Sliders ask for the same photo many times a second; the key holds the content's hash (Gradio's upload folder).
         self._fitted = lru_cache(maxsize=settings.FITTED_PHOTOS_KEPT)(lambda path, _: pair.fit(photos.load(path)))
+        # One run asks for its picture several times: for the models, for the recovery, to be shown.
+        self._degraded = lru_cache(maxsize=settings.DEGRADED_PHOTOS_KEPT)(
+            lambda path, _, recipe, seed, rough: degrade(self.working_photo(path), recipe, seed, rough=rough)
+        )
 
     def working_photo(self, photo: Path) -> Image.Image:
         """A photo, RGB, at the size the models work at.
@@ -60,11 +64,11 @@ class Workbench:
         Raises:
             PhotoError: as `photos.load`.
         """
-        return self._fitted(photo, photo.stat().st_mtime_ns if photo.exists() else 0)
+        return self._fitted(photo, _version(photo))
 
     def degraded(self, photo: Path, recipe: Recipe, seed: int, rough: bool = False) -> Image.Image:
-        """The degraded photo as the models see it; `rough` as in `degrade`."""
-        return degrade(self.working_photo(photo), recipe, seed, rough=rough)
+        """The degraded photo as the models see it, not to be changed; `rough` as in `degrade`."""
+        return self._degraded(photo, _version(photo), recipe, seed, rough)
 
     def takes_long(self, photo: Path, recipe: Recipe) -> bool:
         """Whether a slider feels it, so that a rough preview should come first."""
@@ -120,8 +124,12 @@ class Workbench:
 
     def models(self, recover: bool = False) -> dict[str, str]:
         """The names of the models behind the sides, the third one included where it is asked, too."""
-        both = (self.pair, self.joint if recover else None)
-        return {side.name: str(side.label) for one in both if one for side in one.sides}
+        return {side.name: str(side.label) for side in self.sides(recover)}
+
+    def sides(self, recover: bool = True) -> "list[Side | Speaker]":
+        """The pair's and, unless it is not asked or not there, the third one."""
+        there = (self.pair, self.joint if recover else None)
+        return [side for one in there if one for side in one.sides]
 
     def recovering(self, image: Image.Image) -> Attempt:
         """Begin to recover a picture; there has to be a `joint`."""
@@ -162,6 +170,10 @@ def replies(events: Iterator[Event], names: Sequence[str]) -> Iterator[dict[str,
             if news or time.monotonic() - shown >= settings.UPDATE_S:
                 shown = time.monotonic()
                 yield sides
+
+
+def _version(photo: Path) -> int:
+    return photo.stat().st_mtime_ns if photo.exists() else 0
 
 
 def upload_path(upload: Mapping | None) -> Path:

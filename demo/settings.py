@@ -215,6 +215,8 @@ ROUGH_PREVIEW_PIXELS = 300_000
 """Above this a slow degradation is shown roughly while a slider moves, until the real picture is there."""
 FITTED_PHOTOS_KEPT = 16
 """Photos kept at working size, so that a slider need not decode the upload at every step."""
+DEGRADED_PHOTOS_KEPT = 16
+"""Degraded photos kept at working size."""
 UPLOADS_KEPT_S = 3600
 """Uploads and previews older than this are deleted."""
 

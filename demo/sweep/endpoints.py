@@ -12,7 +12,8 @@ every picture is recovered, too, and both are asked about.
 state and three files, CSV, JSON and a slide as PNG (exports.py), which are null until the last.
 """
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 
 import gradio as gr
 
@@ -24,25 +25,36 @@ from demo.sweep.actions import begin, cache, thumbnails
 from demo.sweep.engine import RECIPE, Run, sweep
 from demo.texts import DEFAULT
 
+ARGUMENTS = {
+    "image": "the photo.",
+    "question": 'with its options, one a line as "0. dog".',
+    "what": 'a degradation\'s name, or "recipe" to scale the recipe as a whole.',
+    "recipe": 'what is on besides, or what is scaled; such as "lens blur(0.31)", or "none".',
+    "steps": "how many strengths from 0 to 1.",
+    "seeds": "how many degradations of each strength.",
+    "seed": "whole number; of several degradations the first one's, from which they count on.",
+    "truth": "the right answer, empty where it is not known.",
+    "temperature": "0 is greedy and repeatable; at most 2.",
+    "max_new_tokens": "the most tokens of an answer.",
+    "recovered": "whether the pictures are recovered first, for a third side that sees both.",
+    "language": '"en" or "zh", of the slide\'s own words.',
+}
+
+
+def explained(endpoint: Callable) -> Callable:
+    """Give an endpoint's docstring, from which Gradio tells agents what to send, a line for each of its arguments."""
+    does, returns = inspect.getdoc(endpoint).split("\n\nReturns:")
+    arguments = [f"    {name}: {ARGUMENTS[name]}" for name in inspect.signature(endpoint).parameters]
+    endpoint.__doc__ = "\n".join([f"{does}\n", "Args:", *arguments, f"\nReturns:{returns}"])
+    return endpoint
+
 
 def register(bench: Workbench) -> None:
     """Add the endpoints to the Blocks being built; their components are never shown."""
 
+    @explained
     def run_sweep(image, question, what, recipe, steps, seeds, seed, truth, temperature, max_new_tokens, recovered):
         """Ask both models at many strengths of one degradation or recipe; streams the state as JSON.
-
-        Args:
-            image: the photo.
-            question: with its options, one a line as "0. dog".
-            what: a degradation's name, or "recipe" to scale the recipe as a whole.
-            recipe: what is on besides, or what is scaled; such as "lens blur(0.31)", or "none".
-            steps: how many strengths from 0 to 1.
-            seeds: how many degradations of each strength.
-            seed: the first of them, a whole number.
-            truth: the right answer, empty where it is not known.
-            temperature: 0 is greedy and repeatable; at most 2.
-            max_new_tokens: the most tokens of an answer.
-            recovered: whether the pictures are recovered first, for a third side that sees both.
 
         Returns:
             A JSON object: progress, steps with both answers, and from where on each model is wrong.
@@ -51,17 +63,9 @@ def register(bench: Workbench) -> None:
             run = sweep_of(question, what, recipe, steps, seeds, seed, truth, recovered)
             yield from states(image, run, seed, temperature, max_new_tokens)
 
+    @explained
     def run_matrix(image, question, seed, truth, temperature, max_new_tokens, recovered):
         """Ask both models about all sixteen degradations at three strengths; streams the state as JSON.
-
-        Args:
-            image: the photo.
-            question: with its options, one a line as "0. dog".
-            seed: whole number.
-            truth: the right answer, empty where it is not known.
-            temperature: 0 is greedy and repeatable; at most 2.
-            max_new_tokens: the most tokens of an answer.
-            recovered: whether the pictures are recovered first, for a third side that sees both.
 
         Returns:
             A JSON object: progress and steps with both answers.
@@ -69,24 +73,11 @@ def register(bench: Workbench) -> None:
         with told_to_the_caller():
             yield from states(image, matrix_of(question, seed, truth, recovered), seed, temperature, max_new_tokens)
 
+    @explained
     def export_sweep(
         image, question, what, recipe, steps, seeds, seed, truth, temperature, max_new_tokens, recovered, language
     ):
         """Ask both models at many strengths of one degradation or recipe, and get the results as files, too.
-
-        Args:
-            image: the photo.
-            question: with its options, one a line as "0. dog".
-            what: a degradation's name, or "recipe" to scale the recipe as a whole.
-            recipe: what is on besides, or what is scaled; such as "lens blur(0.31)", or "none".
-            steps: how many strengths from 0 to 1.
-            seeds: how many degradations of each strength.
-            seed: the first of them, a whole number.
-            truth: the right answer, empty where it is not known.
-            temperature: 0 is greedy and repeatable; at most 2.
-            max_new_tokens: the most tokens of an answer.
-            recovered: whether the pictures are recovered first, for a third side that sees both.
-            language: "en" or "zh", of the slide's own words.
 
         Returns:
             A JSON object as run_sweep gives it; when all is done also a CSV, a JSON file and a slide of 1920 × 1080.
@@ -96,18 +87,9 @@ def register(bench: Workbench) -> None:
             run = sweep_of(question, what, recipe, steps, seeds, seed, truth, recovered)
             yield from exported(image, run, seed, temperature, max_new_tokens, language)
 
+    @explained
     def export_matrix(image, question, seed, truth, temperature, max_new_tokens, recovered, language):
         """Ask both models about all sixteen degradations at three strengths, and get the results as files, too.
-
-        Args:
-            image: the photo.
-            question: with its options, one a line as "0. dog".
-            seed: whole number.
-            truth: the right answer, empty where it is not known.
-            temperature: 0 is greedy and repeatable; at most 2.
-            max_new_tokens: the most tokens of an answer.
-            recovered: whether the pictures are recovered first, for a third side that sees both.
-            language: "en" or "zh", of the slide's own words.
 
         Returns:
             A JSON object as run_matrix gives it; when all is done also a CSV, a JSON file and a slide of 1920 × 1080.

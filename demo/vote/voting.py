@@ -84,7 +84,7 @@ class Voting:
         Raises:
             ValueError: something that cannot be asked, or a side that failed.
         """
-        there = [side for one in (self.bench.pair, self.bench.joint) if one for side in one.sides]
+        there = self.bench.sides()
         drawn = self.ballots.draw([side.name for side in there])
         asked = question.photo, question.whole, question.recipe, *question.numbers
         # The pair answers as one batch: to leave one of it out would save nothing.
