@@ -147,7 +147,7 @@ def _generate(
 ) -> None:
     checkpoint = next(iter(rows))[0].checkpoint
     config = copy.deepcopy(checkpoint.base.generation_config)
-    # do_sample stays off: `_Draw` leaves one token to choose from, drawn by its row's own generator.
+    # do_sample stays off: `Draw` leaves one token to choose from, drawn by its row's own generator.
     config.update(do_sample=False, temperature=1.0, top_p=1.0, top_k=50, max_length=None)
     config.update(max_new_tokens=max_new_tokens, eos_token_id=checkpoint.end_tokens())
     config.pad_token_id = checkpoint.processor.tokenizer.pad_token_id
@@ -157,7 +157,8 @@ def _generate(
     if isinstance(checkpoint.model, PeftModel):
         options["adapter_names"] = [side.adapter or "__base__" for side, _ in rows]
     if request.temperature > 0:
-        options["logits_processor"] = [_Draw(request, len(rows), inputs["input_ids"].device)]
+        seeds = [request.seed] * len(rows)
+        options["logits_processor"] = [Draw(request.temperature, seeds, inputs["input_ids"].device)]
     with _hooks_restored(checkpoint.model):
         checkpoint.model.generate(
             **inputs,
@@ -196,16 +197,23 @@ class _Stop(StoppingCriteria):
         return torch.tensor([halted or row.failed for row in self._rows], device=input_ids.device)
 
 
-class _Draw(LogitsProcessor):
+class Draw(LogitsProcessor):
     """Draws each row's next token with a generator of its own, and leaves only that one possible.
+
+    A logits processor of transformers, for `generate` with ``do_sample=False``: one of the `settings.TOP_K` likeliest.
 
     Adding Gumbel noise and taking the largest is drawing from the softmax. Torch's own generator belongs to the
     process: seeding it would tie visitors and threads to each other.
     """
 
-    def __init__(self, request: Request, rows: int, device: torch.device):
-        self._temperature = request.temperature
-        self._generators = [torch.Generator(device).manual_seed(request.seed) for _ in range(rows)]
+    def __init__(self, temperature: float, seeds: Sequence[int], device: torch.device):
+        """
+        Args:
+            temperature: above 0.
+            seeds: one for each row.
+        """
+        self._temperature = temperature
+        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         best, tokens = scores.topk(min(settings.TOP_K, scores.shape[-1]))

@@ -91,9 +91,9 @@ def ask(monkeypatch, tmp_path):
         asked = Counter()
         generate = local.generate
 
-        def count(checkpoint, pictures, prompts, budget):
+        def count(checkpoint, pictures, *asked_so):
             asked.update(Path(own[0].path).parent.name for own in pictures)
-            return generate(checkpoint, pictures, prompts, budget)
+            return generate(checkpoint, pictures, *asked_so)
 
         options = ["--max-new-tokens", "5", "--output", str(tmp_path / output), *map(str, words)]
         with monkeypatch.context() as patch:
@@ -141,6 +141,16 @@ def test_every_side_answers_with_its_own_weights(base, adapters, sets, ask, tmp_
     assert said(stored, "a2")["mixed", "degraded", 1] == text
     one = next(one for one in stored if one["text"] == text)
     assert one["tokens"] == len(checkpoint.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def test_drawn_answers_do_not_follow_from_their_batch(base, adapters, sets, ask):
+    model, samples = f"{base}+{adapters[0]}", ("--samples", sets / "mixed")
+    _, stored, asked = ask("--side", f"greedy={model}", "--side", f"drawn={model},temperature=2.5", *samples)
+    assert asked == {"clean": 6, "degraded": 4} and said(stored, "drawn") != said(stored, "greedy")
+    one_by_one = ask("--side", f"drawn={model},temperature=2.5", *samples, "--batch-size", "1", output="again")[1]
+    assert said(one_by_one, "drawn") == said(stored, "drawn")
+    cooler = ask("--side", f"drawn={model},temperature=1e-06", *samples, output="cooler")[1]
+    assert said(cooler, "drawn") == said(stored, "greedy")
 
 
 def test_nothing_is_asked_twice(base, adapters, sets, ask, tmp_path, capsys):
@@ -310,7 +320,7 @@ def test_a_process_that_is_slow_to_read_asks_its_own_share(sets, tmp_path, monke
     sides = [Side("one", "x", None, False), Side("two", "x", None, True)]
     asking = Asking("{question} In tags.", 4, Spec("x", "", ""), batch_size=1)
 
-    def generate(checkpoint, pictures, prompts, budget):
+    def generate(checkpoint, pictures, prompts, *_):
         asked.append((prompts[0], tuple(pictures[0])))
         return [Reply(prompts[0], 1)]
 

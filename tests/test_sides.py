@@ -27,6 +27,7 @@ from training.evaluation.sides import PUBLISHED, Asking, Side, published, readme
         ("t=owner/llava,tower=owner/clip:letters", Side("t", "owner/llava", None, False, True, "owner/clip")),
         ("i=owner/vlm:index", Side("i", "owner/vlm", None, True, by_index=True)),
         ("u=vlm@http://127.0.0.1:8000/v1", Side("u", "vlm", None, False, url="http://127.0.0.1:8000/v1")),
+        ("d=runs/base+runs/sft,temperature=0.7", Side("d", "runs/base", "runs/sft", True, temperature=0.7)),
         ("u=a/b@https://h/v1:chain", Side("u", "a/b", None, True, url="https://h/v1")),
     ],
 )
@@ -45,6 +46,8 @@ def test_a_side_is_written_in_one_word(text, side):
         "robust=+runs/sft",
         "a=:chain",
         "a=b,tower=",
+        "a=b,temperature=warm",
+        "a=b,temperature=-1",
         "@http://h",
     ],
 )

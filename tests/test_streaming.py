@@ -15,7 +15,7 @@ from transformers import AutoModelForImageTextToText
 
 from demo import generation, settings, streaming
 from demo.checkpoints import Checkpoint
-from demo.generation import Request, Row
+from demo.generation import Row
 from demo.models import load_pair
 from demo.replies import Event
 from demo.settings import Spec
@@ -175,7 +175,7 @@ def test_sampling_is_ruled_by_the_seed_alone(mixed, image):
 
 def test_draws_follow_the_softmax(image):
     rows = 4000
-    draw = generation._Draw(Request(image, "", 0.5, 1, seed=0), 1, torch.device("cpu"))
+    draw = generation.Draw(0.5, [0], torch.device("cpu"))
     scores = torch.tensor([[0.0, 0.5, 1.0, -20.0]])
     counts = torch.zeros(4)
     for _ in range(rows):

@@ -12,8 +12,9 @@ Any sides on any sets at any levels; the last side is the one that the others ar
         --judge NAME@https://HOST/v1 --output runs/papers
 
 A side is NAME=CHECKPOINT, which is asked directly, or NAME=CHECKPOINT+ADAPTER, which is asked for a chain;
-``,tower=TOWER`` behind it swaps a LLaVA's vision tower; ``@URL`` makes it a model behind an OpenAI-compatible endpoint;
-``:direct``, ``:chain`` or ``:letters`` says how it is asked. Published models have names (see training/README.md).
+``,tower=TOWER`` behind it swaps a LLaVA's vision tower, ``,temperature=T`` draws its answers instead of taking the
+likeliest words; ``@URL`` makes it a model behind an OpenAI-compatible endpoint; ``:direct``, ``:chain`` or ``:letters``
+says how it is asked. Published models have names (see training/README.md).
 
 Recover first, then reason: ``,sees=recovered`` and ``,sees=both`` show a side the recovered picture instead of the
 given one, or beside it; ``--recovery`` names what recovers (see ``training.recover_measure``). Three sides of one model

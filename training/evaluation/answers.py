@@ -68,7 +68,7 @@ def answer_all(
     renew: bool = False,
     shard: Shard = ALONE,
 ) -> Replies:
-    """Replies of all sides to all rows of all sets in all their states, greedily.
+    """Replies of all sides to all rows of all sets in all their states.
 
     Those that are stored in `file` are not asked for again; new ones are added to it as they come.
 
@@ -177,7 +177,7 @@ def _sources(
     """Every side with what its answers follow from and the function that asks it."""
     for checkpoint, side, adapter in local.loaded([side for side in sides if not side.url], asking.spec):
         source = local.fingerprint(checkpoint, adapter, asking.template_of(side), asking)
-        source = _with_recovery(source, side, asking)
+        source = _as_asked(source, side, asking)
         told = {"source": source, "weights": weights_hash(checkpoint.model, adapter)}
         yield side, told, partial(_ask_checkpoint, checkpoint, adapter, side, asking)
     for side in sides:
@@ -185,15 +185,15 @@ def _sources(
             endpoint = endpoints(side)
             follows = [side.checkpoint, asking.template_of(side), asking.max_new_tokens, endpoint.request]
             # The address is not among it: another one of the same model may go on.
-            told = {"source": _with_recovery(_digest(follows), side, asking), "weights": None}
+            told = {"source": _as_asked(_digest(follows), side, asking), "weights": None}
             yield side, told, partial(_ask_endpoint, endpoint, side, asking)
 
 
-def _with_recovery(source: str, side: Side, asking: Asking) -> str:
-    """The source of a side's answers with what recovers its pictures, if it sees recovered ones."""
-    if side.sees == GIVEN:
-        return source
-    return _digest([source, side.sees, asking.recoverer.digest])
+def _as_asked(source: str, side: Side, asking: Asking) -> str:
+    """What its answers follow from, with what recovers the pictures it sees and the temperature they are drawn at."""
+    if side.sees != GIVEN:
+        source = _digest([source, side.sees, asking.recoverer.digest])
+    return _digest([source, side.temperature]) if side.temperature else source
 
 
 def _ask_checkpoint(
@@ -208,8 +208,9 @@ def _ask_checkpoint(
         for batch in mine:
             prompts = [asking.prompt(side, one.row) for _, one in batch]
             pictures = [seen(side.sees, one.pictures, asking.recoverer) for _, one in batch]
+            drawing = side.temperature, [int(key, 16) for key, _ in batch]  # whatever batch an answer falls into
             with local.speaking(checkpoint, adapter):
-                replies = local.generate(checkpoint, pictures, prompts, asking.max_new_tokens)
+                replies = local.generate(checkpoint, pictures, prompts, asking.max_new_tokens, *drawing)
             for (key, _), reply in zip(batch, replies, strict=True):
                 record(key, reply)
             bar.update(len(batch))
@@ -221,7 +222,7 @@ def _ask_endpoint(
 ) -> None:  # fmt: skip
     if not shard.first:  # one process keeps an endpoint busy
         return
-    request = {"max_completion_tokens": asking.max_new_tokens, "temperature": 0, **endpoint.request}
+    request = {"max_completion_tokens": asking.max_new_tokens, "temperature": side.temperature, **endpoint.request}
     questions = [
         served.Question(key, asking.prompt(side, one.row), tuple(seen(side.sees, one.pictures, asking.recoverer)))
         for key, one in missing.items()

@@ -14,6 +14,7 @@ from PIL import Image
 from demo import checkpoints
 from demo.checkpoints import Checkpoint
 from demo.fingerprint import add_weights
+from demo.generation import Draw
 from demo.settings import Spec
 from training.evaluation.rows import Picture
 from training.evaluation.said import Reply
@@ -69,21 +70,31 @@ def speaking(checkpoint: Checkpoint, adapter: str | None) -> Iterator[None]:
 
 @torch.inference_mode()
 def say(
-    checkpoint: Checkpoint, pictures: Sequence[Sequence[Image.Image]], prompts: list[str], max_new_tokens: int
+    checkpoint: Checkpoint,
+    pictures: Sequence[Sequence[Image.Image]],
+    prompts: list[str],
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    seeds: Sequence[int] = (),
 ) -> list[str]:
-    """Greedy texts for a batch of prompts, each about pictures of its own (mode RGB)."""
+    """Texts for a batch of prompts, each about pictures of its own (mode RGB); greedy at temperature 0.
+
+    Above it each is drawn with its own one of the `seeds`, so that it does not follow from its neighbours in the batch.
+    """
     inputs = checkpoint.inputs(pictures, prompts)
     limit = min(max_new_tokens, checkpoint.room(inputs))
-    output = checkpoint.model.generate(**inputs, do_sample=False, max_new_tokens=limit)
+    draw = [Draw(temperature, seeds, inputs["input_ids"].device)] if temperature else None
+    output = checkpoint.model.generate(**inputs, do_sample=False, max_new_tokens=limit, logits_processor=draw)
     return checkpoint.processor.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
 
 
 def generate(
-    checkpoint: Checkpoint, pictures: list[list[Picture]], prompts: list[str], max_new_tokens: int
+    checkpoint: Checkpoint, pictures: list[list[Picture]], prompts: list[str], max_new_tokens: int, *drawing: object
 ) -> list[Reply]:
-    """Greedy answers to a batch of prompts, each about one or several pictures, timed."""
+    """Answers to a batch of prompts, each about one or several pictures, timed; `drawing` as the last two of `say`."""
     begin = time.perf_counter()
-    texts = say(checkpoint, [[picture.read() for picture in own] for own in pictures], prompts, max_new_tokens)
+    read = [[picture.read() for picture in own] for own in pictures]
+    texts = say(checkpoint, read, prompts, max_new_tokens, *drawing)
     seconds = (time.perf_counter() - begin) / len(prompts)
     return replies_of(texts, checkpoint.processor.tokenizer, seconds)
 

@@ -19,7 +19,8 @@ BRIEF_PROMPT = "{question}\nAnswer in at most 10 words."
 """R-Bench asks for no more than 10 words where there are no options; descriptions are asked for as they are."""
 
 SHAPE = (
-    f"NAME=CHECKPOINT[+ADAPTER][,tower=TOWER][,sees={RECOVERED}|{BOTH}][@URL][:{CHAIN}|:{INDEX}|:{DIRECT}|:{LETTERS}]"
+    f"NAME=CHECKPOINT[+ADAPTER][,tower=TOWER][,sees={RECOVERED}|{BOTH}][,temperature=T][@URL]"
+    f"[:{CHAIN}|:{INDEX}|:{DIRECT}|:{LETTERS}]"
 )
 
 
@@ -37,6 +38,7 @@ class Side:
         by_index: whether a number in its answer is the option's index, also where options are numbers themselves.
         url: address of an OpenAI-compatible endpoint that has it, or None for a model that is loaded here.
         sees: the picture as it is given, the recovered one, or both: see `training.evaluation.recovered`.
+        temperature: of its answers; 0 is greedy.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Side:
     url: str | None = None
     by_index: bool = False
     sees: str = GIVEN
+    temperature: float = 0.0
 
     @classmethod
     def parse(cls, text: str) -> "Side":
@@ -65,22 +68,25 @@ class Side:
         name, _, model = model.partition("=")
         if not url:
             model, asked = _asked(model)
+        model, _, temperature = model.partition(",temperature=")
         model, _, sees = model.partition(",sees=")
         model, comma, tower = model.partition(",tower=")
         checkpoint, plus, adapter = model.partition("+")
-        known = sees in ("", GIVEN, RECOVERED, BOTH)
+        known = sees in ("", GIVEN, RECOVERED, BOTH) and re.fullmatch(r"|\d+(\.\d+)?(e-\d+)?", temperature)
         if not (name and checkpoint and bool(plus) == bool(adapter) and bool(comma) == bool(tower) and known):
             raise ValueError(f"a side is {SHAPE}, not {text!r}")
         chain = asked in (CHAIN, INDEX) if asked else bool(adapter)
         other = (tower or None, url[1:] or None, asked == INDEX)
-        return cls(name, checkpoint, adapter or None, chain, asked == LETTERS, *other, sees or GIVEN)
+        drawn = sees or GIVEN, float(temperature or 0)
+        return cls(name, checkpoint, adapter or None, chain, asked == LETTERS, *other, *drawn)
 
     def __str__(self) -> str:
         adapter = f"+{self.adapter}" if self.adapter else ""
         tower = f",tower={self.tower}" if self.tower else ""
         url = f"@{self.url}" if self.url else ""
         sees = f",sees={self.sees}" if self.sees != GIVEN else ""
-        return f"{self.name}={self.checkpoint}{adapter}{tower}{sees}{url}:{self.asked}"
+        temperature = f",temperature={self.temperature:g}" if self.temperature else ""
+        return f"{self.name}={self.checkpoint}{adapter}{tower}{sees}{temperature}{url}:{self.asked}"
 
     @property
     def asked(self) -> str:
