@@ -61,7 +61,9 @@ def show(found: dict[str, Path], name: str) -> tuple[str, list[tuple[Image.Image
         results = folders.read(found[name])
     except ValueError:
         return markup.message(Text("results.broken", name=name), "bad"), []
-    return panels.report(results), [(_picture(path), path.stem) for path in results.plots]
+    plots = [(_picture(path), path.stem) for path in results.plots]
+    # The tallest last, or one of the two columns stays empty below.
+    return panels.report(results), sorted(plots, key=lambda plot: plot[0].height / plot[0].width)
 
 
 def _picture(path: Path) -> Image.Image:
