@@ -431,7 +431,8 @@ def test_the_configurations_fit_each_other(pair):
     grpo.check(reinforced, training, second, [{"exchanged": []}] if pair == "embedded" else [])
     assert trained.output_dir == (reinforced.adapter or second.model_name_or_path)
     assert learned.samples != reinforced.samples or learned.part[1] <= reinforced.part[0]
-    assert reinforced.rewards == ["accuracy", "format", "r_deg", "r_len"] and training.reward_weights == [1] * 4
+    assert reinforced.rewards == ["accuracy", "format", "r_deg", "r_len"]
+    assert training.reward_weights == ([2, 1, 1, 1] if pair == "embedded" else [1] * 4)
     assert trained.save_steps % trained.logging_steps == training.save_steps % training.logging_steps == 0
     assert first.use_peft == bool(reinforced.adapter) and not second.use_peft
     if pair != "embedded":  # of the samples that training/README.md makes: a kill costs less than half of the run
