@@ -21,23 +21,24 @@ START_S = 300
 @pytest.fixture(scope="session")
 def app(tmp_path_factory) -> Iterator[str]:
     """The address of the running app; it ends with its slash."""
-    yield from _run(tmp_path_factory.mktemp("app"), "app")
+    yield from run_app(tmp_path_factory.mktemp("app"), "app")
 
 
 @pytest.fixture(scope="session")
 def slow_app(tmp_path_factory) -> Iterator[str]:
     """The same of `tests.slow_app`."""
-    yield from _run(tmp_path_factory.mktemp("slow_app"), "tests.slow_app")
+    yield from run_app(tmp_path_factory.mktemp("slow_app"), "tests.slow_app")
 
 
 @pytest.fixture(scope="session")
 def recovering_app(tmp_path_factory) -> Iterator[str]:
     """The same as `app`, with a recovery: a network that has learned nothing."""
     folder = tmp_path_factory.mktemp("recovering_app")
-    yield from _run(folder, "app", DEMO_RECOVERY=str(saved(folder / "recovery")))
+    yield from run_app(folder, "app", DEMO_RECOVERY=str(saved(folder / "recovery")))
 
 
-def _run(folder: Path, module: str, **more: str) -> Iterator[str]:
+def run_app(folder: Path, module: str, **more: str) -> Iterator[str]:
+    """Yields the address of an app that keeps everything in a folder and ends with the iterator."""
     port = _free_port()
     environment = {
         **os.environ,

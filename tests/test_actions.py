@@ -264,7 +264,7 @@ def test_a_slide_that_is_left_takes_its_run_along(bench, photo, script, tmp_path
     run = stage.run(ANN, "", 0, "1", *asked)
     assert "Answering" in next(run)[0]
     turned = []
-    turning = threading.Thread(target=lambda: turned.append(stage.turn(1)(ANN, "", 0, False)))
+    turning = threading.Thread(target=lambda: turned.append(stage.turn(ANN, 1, "", 0, False)))
     turning.start()
     assert stage.answers.running._runs["ann"][0].wait(10)
     assert not turned, "it waits until the run has written its last"
@@ -277,7 +277,7 @@ def test_a_run_that_waits_while_its_slide_is_left_writes_nothing(bench, photo, s
     script(*said("baseline", "1"), *said("robust", CHAIN))
     stage, sliders = on_stage(bench, tmp_path), [0.0] * len(REGISTRY)
     stage.prepare(ANN, False, *sliders)
-    stage.turn(1)(ANN, "", 0, False)
+    stage.turn(ANN, 1, "", 0, False)
     asked = False, photo, "What is it?", "dog\ncat", 0.0, 50, 0, *sliders
     assert list(stage.run(ANN, "", 0, "1", *asked)) == []
     stage.prepare(ANN, False, *sliders)

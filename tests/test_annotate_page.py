@@ -25,7 +25,7 @@ from demo.store.tables import Judgement
 from demo.texts import say
 from tests.batch_making import picture, write_folder, write_zip
 from tests.browsing import SCREENSHOTS, SIZES, violations
-from tests.running_app import _run
+from tests.running_app import run_app
 
 SECRET = "the tests' own secret"
 ACCESS = Access(SECRET)
@@ -46,7 +46,7 @@ def served(tmp_path_factory) -> Iterator[tuple[str, Path, int]]:
     batches.open_path(source, Wanted("for keys", per_item=2), "olga")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv(settings.ANNOTATION_SECRET, SECRET)
-        for address in _run(folder, "app"):
+        for address in run_app(folder, "app"):
             yield address, folder, batch
 
 

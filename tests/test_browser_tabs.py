@@ -163,6 +163,18 @@ def test_a_slide_that_is_left_takes_its_run_along(open_page):
     expect(page.locator("#robust .empty")).to_be_visible()
 
 
+def test_no_turn_is_lost_however_fast_they_come(open_page):
+    page = open_page("hall", link="?present=1")
+    counter = page.locator("#stage-counter")
+    expect(counter).to_contain_text("1 / ")
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    expect(counter).to_contain_text("4 / ")
+    page.keyboard.press("ArrowLeft")
+    expect(counter).to_contain_text("3 / ")
+
+
 def test_keys_stay_with_the_slides_and_stop_stops_only_what_runs(open_page):
     page = open_page("hall", link="?present=1")
     expect(page.locator("#stage-counter")).to_contain_text("1 / ")

@@ -215,7 +215,7 @@ def test_the_stage_plays_the_third_column_of_a_slides_recording(tmp_path):
     updates = list(stage.play(ANN, "", 0, "4"))
     assert "Recorded on" in last(updates, "status") and last(updates, "recovered_card").visible
     assert 'class="recovered"' in last(updates, "recovery") and last(updates, "recovered_raw") == CHAIN
-    assert [stage.turn(0)(ANN, "", 0, on)[-1].visible for on in (True, False)] == [True, False]
+    assert [stage.turn(ANN, 0, "", 0, on)[-1].visible for on in (True, False)] == [True, False]
 
 
 def test_the_stage_asks_all_three_sides_where_the_switch_is_on(tmp_path):

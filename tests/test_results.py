@@ -13,7 +13,7 @@ from demo.results import folders, panels, tab
 from demo.results.folders import Section, Table
 from demo.texts import say
 from tests.browsing import PATIENCE_MS, SIZES, screenshot, violations
-from tests.running_app import _run
+from tests.running_app import run_app
 from tests.spoken import spoken
 from training.evaluation.tables import table, turned
 
@@ -109,7 +109,7 @@ def served(tmp_path_factory):
         report.write("\n\n" + wide)
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("DEMO_RESULTS", str(folder))
-        yield from _run(tmp_path_factory.mktemp("app"), "app")
+        yield from run_app(tmp_path_factory.mktemp("app"), "app")
 
 
 @pytest.mark.parametrize(("size", "scheme", "locale"), [("desktop", "light", "en-GB"), ("phone", "dark", "zh-CN")])

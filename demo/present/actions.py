@@ -52,27 +52,22 @@ class Actions:
             deck.read(text, self.examples)
         return text, 0
 
-    def turn(self, by: int):
-        """Handler for the next slide, the one before, or the same one anew; at the ends it stays."""
-
-        def turn_to(request: gr.Request, text, number, recover):
-            """slide's number, question, notes, counter, status, columns, scene"""
-            with told_to_the_visitor():
-                slides = self._deck(text).slides
-            self._leave(request)
-            number = min(max(int(number or 0) + by, 0), len(slides) - 1)
-            slide = slides[number]
-            return (
-                number,
-                views.question(slide.example.question, slide.example.options),
-                views.notes(slide.notes),
-                views.counter(number, len(slides), self._recorded(slide) is not None),
-                "",
-                *nothing_asked(self.answers.switch(recover)),
-                *self.scene(request, slide.example),
-            )
-
-        return turn_to
+    def turn(self, request: gr.Request, by, text, number, recover):
+        """slide's number, question, notes, counter, status, columns, scene; at the ends it stays"""
+        with told_to_the_visitor():
+            slides = self._deck(text).slides
+        self._leave(request)
+        number = min(max(int(number or 0) + int(by or 0), 0), len(slides) - 1)
+        slide = slides[number]
+        return (
+            number,
+            views.question(slide.example.question, slide.example.options),
+            views.notes(slide.notes),
+            views.counter(number, len(slides), self._recorded(slide) is not None),
+            "",
+            *nothing_asked(self.answers.switch(recover)),
+            *self.scene(request, slide.example),
+        )
 
     def prepare(self, request: gr.Request, recover, *intensities):
         """status, ask, stop, columns; what is played back makes way, what is asked already goes on"""

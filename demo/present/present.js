@@ -2,7 +2,7 @@
 window.stage = (() => {
   const root = document.documentElement, query = new URLSearchParams(location.search);
   const click = (id) => document.getElementById(id)?.click();
-  let speaker = null, page = null;
+  let speaker = null, page = null, turns = 0;
 
   if (query.get("present") === "1") root.dataset.present = "on";
   root.dataset.hall = query.get("hall") ?? localStorage.getItem("hall") ??
@@ -20,7 +20,18 @@ window.stage = (() => {
     if (!root.dataset.present) page = null;
   };
 
+  const turning = { "stage-next": 1, "stage-previous": -1 };
+  document.addEventListener("click", (event) => {
+    turns += turning[event.target.closest("button")?.id] ?? 0;
+  }, true);
+
   const stage = {
+    // By how many slides to turn since this was asked last.
+    turns() {
+      const counted = turns;
+      turns = 0;
+      return counted;
+    },
     // Once the page is there: the first slide, unless the visitor has not come for the stage.
     begin() {
       if (!root.dataset.present) return;

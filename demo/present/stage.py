@@ -28,6 +28,8 @@ DECK_OF_LINK = """async () => {
 
 BEGIN = "() => window.stage.begin()"
 ENTER = "() => window.stage.enter()"
+TURNS = "(_, ...others) => [window.stage.turns(), ...others]"
+"""Puts in by how many slides to turn: presses that came while one was turned are turned together, none is lost."""
 
 
 def build(
@@ -70,6 +72,7 @@ def build(
     ui.notes = gr.HTML("", elem_id="stage-notes")
     ui.deck = gr.Textbox("", visible=False)
     ui.number = gr.Number(0, precision=0, visible=False)
+    ui.turns = gr.Number(0, precision=0, visible=False)
     for button, method in ((recover, "recover"), (hall, "hall"), (speaker, "notes"), (leave, "leave")):
         button.click(None, js=f"() => window.stage.{method}()", api_visibility="private")
     actions = Actions(examples, compare.actions.show_example, compare.answers, settings.RUNS, settings.DECKS)
@@ -89,7 +92,7 @@ def _wire(page: gr.Blocks, ui: SimpleNamespace, actions: Actions, compare: Simpl
     # A toast for what is wrong with a deck, which only the queue tells.
     told = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
     place = [ui.deck, ui.number]
-    turned = [*place, compare.recover]
+    turned = [ui.turns, *place, compare.recover]
     slide = [ui.number, ui.question, ui.notes, ui.counter, ui.status, *compare.columns, *compare.scene]
     answers = [ui.status, *compare.columns, compare.keep]
 
@@ -130,8 +133,10 @@ def _wire(page: gr.Blocks, ui: SimpleNamespace, actions: Actions, compare: Simpl
     opened = page.load(actions.open, ui.deck, place, js=DECK_OF_LINK, **told)
     opened.then(None, js=BEGIN, api_visibility="private")
     opened.failure(None, js=BEGIN, api_visibility="private")  # with the examples, where a link names no deck
-    ui.file.upload(actions.open_file, ui.file, place, **told, **raw).success(actions.turn(0), turned, slide, **told)
-    for button, by in ((ui.next, 1), (ui.previous, -1), (first, 0)):
-        # A run that runs is left by turning; one that still waits for the models is taken out of the queue here.
-        button.click(actions.turn(by), turned, slide, **told).then(None, cancels=[running, playing])
+    ui.file.upload(actions.open_file, ui.file, place, **told, **raw).success(actions.turn, turned, slide, **told)
+    turning = [ui.next.click, ui.previous.click, first.click]
+    # A run that runs is left by turning; one that still waits for the models is taken out of the queue here.
+    gr.on(turning, actions.turn, turned, slide, js=TURNS, trigger_mode="always_last", **told).then(
+        None, cancels=[running, playing]
+    )
     entered.click(actions.enter, [compare.question, compare.options], ui.question, **at_once)
