@@ -201,19 +201,21 @@ def test_a_share_of_the_pictures_is_hidden_in_part(samples):
 @pytest.mark.parametrize("stage", ["sft", "grpo"])
 def test_both_stages_show_every_exchanged_picture(stage, base, made, tmp_path, monkeypatch):
     """Each picture that is to be exchanged, and no other, is known again where the trainer shows it to the model."""
-    shown, wanted = Counter(), set()
+    shown, wanted, hidden = Counter(), set(), set()
 
     class Watched(Exchanging):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             self.exchange = lambda features, shares: shown.update([str(shares)]) or features
             wanted.update(str(shares) for one in self.wanted.values() for _, shares in one)
+            hidden.add(self.hidden_share)
 
     monkeypatch.setattr("training.stage.Exchanging", Watched)
-    options = LORA | {"max_steps": 2, "per_device_train_batch_size": 8}
+    options = LORA | {"max_steps": 2, "per_device_train_batch_size": 8, "hidden_share": 0.25}
     options |= {"num_generations": 2, "steps_per_generation": 1, "cache_features": True} if stage == "grpo" else {}
     train(stage, samples=made, model_name_or_path=base, output_dir=tmp_path / stage, **options)
     assert set(shown) == wanted if stage == "sft" else set(shown) <= wanted and shown
+    assert hidden == {0.25}
 
 
 def test_the_chain_is_learned_from_them(base, made, tmp_path):

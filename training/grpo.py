@@ -174,7 +174,7 @@ def main() -> None:
         processor = load_processor(config.model_name_or_path)
         model = load_model(config, arguments.adapter, checkpoint, arguments.train_vision)
         base = model.get_base_model() if isinstance(model, PeftModel) else model
-        show_exchanged(model, processor, rows)
+        show_exchanged(model, processor, rows, arguments.hidden_share)
         if base is model:  # then TRL loads the reference model itself, and is to load it in the same way
             training.model_init_kwargs = {
                 "attn_implementation": config.attn_implementation,

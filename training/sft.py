@@ -58,9 +58,6 @@ class SFTArguments(StageArguments):
     answer: Literal["words", "index"] = field(
         default="index", metadata={"help": "how the target 'answer' names an option; in chains, as they were written"}
     )
-    hidden_share: float = field(
-        default=0.0, metadata={"help": "share of pictures hidden in part, among samples of training.exchanged"}
-    )
 
 
 def sft_dataset(rows: list[dict], arguments: SFTArguments) -> Dataset:

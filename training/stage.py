@@ -55,6 +55,9 @@ class StageArguments:
     )
     limit: int | None = field(default=None, metadata={"help": "use the first samples only"})
     adapter: str | None = field(default=None, metadata={"help": "an adapter to go on from, instead of a new one"})
+    hidden_share: float = field(
+        default=0.0, metadata={"help": "share of pictures hidden in part, among samples of training.exchanged"}
+    )
     train_vision: bool = field(default=False, metadata={"help": "train vision tower and projector, too"})
     sees: Literal["degraded", "recovered", "both"] = field(
         default=DEGRADED, metadata={"help": "which picture is asked about; recovered ones: training.recover_samples"}
