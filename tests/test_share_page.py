@@ -212,7 +212,7 @@ def wait_until_figures_in(page: Page, language: str) -> None:
 @pytest.mark.parametrize("size", ["desktop", "phone"])
 def test_a_photo_of_ones_own_is_shared_by_consent_and_deleted(open_page, size):
     page = open_page(size)
-    upload(page, PHOTO.with_name("screenshot.png"))
+    upload(page, PHOTO.with_name("pictures") / "compare.png")
     expect(page.locator("#preview img").nth(1)).to_be_visible()
     page.fill("#question textarea", "What is this?")
     page.locator("#share button").first.click()
