@@ -112,11 +112,22 @@ def wait_until_answered(page: Page) -> None:
     expect(page.locator("#ask")).to_be_enabled()
 
 
+def choose_example(page: Page, number: int = 0) -> None:
+    page.locator("#examples button").nth(number).click()
+    expect(page.locator("#question textarea")).not_to_have_value("")
+    expect(page.locator("#preview img").nth(1)).to_be_visible()
+
+
 def wait_until_figures(page: Page) -> None:
     """Until both sides say how long they took."""
+    wait_until_figures_on_stage(page)
+    wait_until_answered(page)
+
+
+def wait_until_figures_on_stage(page: Page) -> None:
+    """The same where the buttons of Compare are not seen."""
     for side in ("baseline", "robust"):
         expect(page.locator(f"#{side} .figures")).to_contain_text("tokens/s")
-    wait_until_answered(page)
 
 
 def violations(page: Page) -> list[str]:

@@ -13,7 +13,14 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from demo.examples import load_examples
 from demo.texts import say
-from tests.browsing import PATIENCE_MS, ROOT, SIZES, wait_until_figures
+from tests.browsing import (
+    PATIENCE_MS,
+    ROOT,
+    SIZES,
+    choose_example,
+    wait_until_figures,
+    wait_until_figures_on_stage,
+)
 from tests.running_app import run_app
 
 PICTURES = ROOT / "examples" / "pictures"
@@ -27,13 +34,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("example", nargs="?", choices=names, default="shoes.jpg", help="default: %(default)s")
     number = names.index(parser.parse_args().example)
+    chromium = shutil.which("chromium") or parser.error("chromium is not here: make test installs it, where it may")
     expect.set_options(timeout=PATIENCE_MS)
     with (
         TemporaryDirectory() as folder,
         contextmanager(run_app)(Path(folder), "app") as address,
         sync_playwright() as playwright,
     ):
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         compare(opened(browser, address, "desktop"), number)
         sweep(opened(browser, address, "desktop"), number)
         stage(opened(browser, f"{address}?present=1&hall=dark", "hall"), number)
@@ -51,7 +59,7 @@ def opened(browser: Browser, address: str, size: str) -> Page:
 
 def compare(page: Page, number: int) -> None:
     """Two answers about an example."""
-    choose(page, number)
+    choose_example(page, number)
     page.click("#ask")
     wait_until_figures(page)
     take(page, "compare")
@@ -59,7 +67,7 @@ def compare(page: Page, number: int) -> None:
 
 def sweep(page: Page, number: int) -> None:
     """Its recipe at all strengths."""
-    choose(page, number)
+    choose_example(page, number)
     page.get_by_role("tab", name=say("page.tab-sweep")).click()
     page.locator("#sweep-kind label").nth(1).click()
     page.click("#sweep-go")
@@ -74,15 +82,8 @@ def stage(page: Page, number: int) -> None:
         page.keyboard.press("ArrowRight")
         expect(page.locator("#stage-counter")).to_contain_text(f"{slide + 2} / ")
     page.keyboard.press(" ")
-    for side in ("baseline", "robust"):
-        expect(page.locator(f"#{side} .figures")).to_contain_text("tokens/s")
+    wait_until_figures_on_stage(page)
     take(page, "stage")
-
-
-def choose(page: Page, number: int) -> None:
-    page.locator("#examples button").nth(number).click()
-    expect(page.locator("#question textarea")).not_to_have_value("")
-    expect(page.locator("#preview img").nth(1)).to_be_visible()
 
 
 def take(page: Page, name: str) -> None:

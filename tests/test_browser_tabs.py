@@ -8,15 +8,17 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from demo.texts import say
-from tests.browsing import PATIENCE_MS, SIZES, screenshot, violations, wait_until_figures
+from tests.browsing import (
+    PATIENCE_MS,
+    SIZES,
+    choose_example,
+    screenshot,
+    violations,
+    wait_until_figures,
+    wait_until_figures_on_stage,
+)
 
 TWO = ("desktop", "phone")
-
-
-def choose_example(page: Page) -> None:
-    page.locator("#examples button").first.click()
-    expect(page.locator("#question textarea")).not_to_have_value("")
-    expect(page.locator("#preview img").nth(1)).to_be_visible()
 
 
 def open_sweep(page: Page, steps: int) -> None:
@@ -214,11 +216,6 @@ def test_decks_are_opened_and_their_notes_stand_in_a_window_of_their_own(open_pa
     page.route(f"{slow_app}talk.json", lambda route: route.fulfill(path=tmp_path / "talk.json"))
     page.goto(f"{slow_app}?present=1&deck={slow_app}talk.json")
     expect(counter).to_contain_text("1 / 2")
-
-
-def wait_until_figures_on_stage(page: Page) -> None:
-    for side in ("baseline", "robust"):
-        expect(page.locator(f"#{side} .figures")).to_contain_text("tokens/s")
 
 
 def test_a_run_is_kept_and_played_back(open_page, tmp_path):

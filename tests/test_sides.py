@@ -46,6 +46,7 @@ def test_a_side_is_written_in_one_word(text, side):
         "robust=+runs/sft",
         "a=:chain",
         "a=b,tower=",
+        "a=b,temperature=",
         "a=b,temperature=warm",
         "a=b,temperature=-1",
         "@http://h",

@@ -22,6 +22,7 @@ SHAPE = (
     f"NAME=CHECKPOINT[+ADAPTER][,tower=TOWER][,sees={RECOVERED}|{BOTH}][,temperature=T][@URL]"
     f"[:{CHAIN}|:{INDEX}|:{DIRECT}|:{LETTERS}]"
 )
+NUMBER = r"\d+(\.\d+)?(e-\d+)?"
 
 
 @dataclass(frozen=True)
@@ -68,24 +69,24 @@ class Side:
         name, _, model = model.partition("=")
         if not url:
             model, asked = _asked(model)
-        model, _, temperature = model.partition(",temperature=")
+        model, drawn, temperature = model.partition(",temperature=")
         model, _, sees = model.partition(",sees=")
         model, comma, tower = model.partition(",tower=")
         checkpoint, plus, adapter = model.partition("+")
-        known = sees in ("", GIVEN, RECOVERED, BOTH) and re.fullmatch(r"|\d+(\.\d+)?(e-\d+)?", temperature)
+        known = sees in ("", GIVEN, RECOVERED, BOTH) and (not drawn or re.fullmatch(NUMBER, temperature))
         if not (name and checkpoint and bool(plus) == bool(adapter) and bool(comma) == bool(tower) and known):
             raise ValueError(f"a side is {SHAPE}, not {text!r}")
         chain = asked in (CHAIN, INDEX) if asked else bool(adapter)
         other = (tower or None, url[1:] or None, asked == INDEX)
-        drawn = sees or GIVEN, float(temperature or 0)
-        return cls(name, checkpoint, adapter or None, chain, asked == LETTERS, *other, *drawn)
+        last = sees or GIVEN, float(temperature or 0)
+        return cls(name, checkpoint, adapter or None, chain, asked == LETTERS, *other, *last)
 
     def __str__(self) -> str:
         adapter = f"+{self.adapter}" if self.adapter else ""
         tower = f",tower={self.tower}" if self.tower else ""
         url = f"@{self.url}" if self.url else ""
         sees = f",sees={self.sees}" if self.sees != GIVEN else ""
-        temperature = f",temperature={self.temperature:g}" if self.temperature else ""
+        temperature = f",temperature={self.temperature}" if self.temperature else ""
         return f"{self.name}={self.checkpoint}{adapter}{tower}{sees}{temperature}{url}:{self.asked}"
 
     @property
